@@ -228,11 +228,15 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
         "usr/share/doc/stapled/examples/stapled.conf",
         "usr/share/doc/stapled/examples/alerts.yml",
         "usr/share/doc/stapled/examples/stapled.json",
+        "usr/lib/systemd/system/stapled-clean.service",
     ] {
         assert!(root.has(file), "{file} is missing");
     }
-    let verified = root.run(&["systemd-analyze", "verify", "--man=no", "/usr/lib/systemd/system/stapled.service"]);
-    assert!(verified.code == 127 || !verified.err.contains("stapled.service"), "{verified:?}");
+    for unit in ["stapled.service", "stapled-clean.service"] {
+        let path = format!("/usr/lib/systemd/system/{unit}");
+        let verified = root.run(&["systemd-analyze", "verify", "--man=no", &path]);
+        assert!(verified.code == 127 || !verified.err.contains(unit), "{verified:?}");
+    }
     root.dpkg(&["--purge", "stapled"]);
     assert_eq!(root.left(), Vec::<PathBuf>::new());
     assert!(!root.read("etc/passwd").contains("stapled:"), "the user is still there");
@@ -242,6 +246,8 @@ fn the_package_is_installed_started_upgraded_removed_and_purged() {
     fs::copy(&site.path, root.path.join("etc/ssl/private/site.pem")).unwrap();
     let (said, asked) = root.install(&first);
     assert!(asked.contains("start stapled.service") && root.is_enabled(), "{said}\n{asked}");
+    let cleans = root.path.join("etc/systemd/system/haproxy.service.wants/stapled-clean.service");
+    assert!(cleans.symlink_metadata().is_ok(), "stapled-clean.service is not enabled");
     let writable = of_unit(&root, "ReadWritePaths");
     assert!(writable.contains(&"-/etc/ssl/private".to_owned()), "{writable:?}");
     let haproxy = binaries().remove(0);
