@@ -18,11 +18,11 @@ use stapled_core::staple::Staple;
 use stapled_core::time::Timestamp;
 use tokio::sync::Notify;
 
-/// The certificates are spread over so many maps. A new certificate copies one of them.
+/// The number of maps over which the certificates are spread. A new certificate copies one of them.
 const SHARDS: usize = 1024;
 /// How many certificates are stapled at most. Further ones are served without a staple.
 const MAX_CERTIFICATES: usize = 1_000_000;
-/// A certificate that nobody announced is forgotten after so long without a handshake.
+/// How long a certificate that was not announced is kept without a handshake.
 const IDLE: Duration = Duration::from_secs(7 * 86_400);
 
 type Shard = ArcSwap<HashMap<Box<[u8]>, Arc<Slot>>>;
@@ -41,7 +41,7 @@ pub(crate) struct Slot {
     pub(crate) name: String,
     pub(crate) must_staple: bool,
     not_after: Timestamp,
-    /// What the stapler is told of it; none for a certificate that another source found.
+    /// Its entry in the list for the stapler; none for a certificate that another source found.
     sighting: ArcSwapOption<Sighting>,
     /// Whether the program said that it uses the certificate.
     is_announced: AtomicBool,

@@ -29,8 +29,8 @@
 //! them by itself, and that may change while the server runs. Certificates that other sources of the stapler find, such as a
 //! directory, are stapled from their first handshake, too.
 //!
-//! A certificate without an OCSP URL needs no staple. A staple that the resolver itself has set is removed: nobody verified
-//! it.
+//! A certificate without an OCSP URL needs no staple. A staple that the resolver itself has set is removed: it was not
+//! verified.
 //!
 //! # Cryptography
 //!

@@ -94,7 +94,7 @@ impl Stapling {
         };
         match stapled {
             Some(stapled) => stapled,
-            // Nobody has verified this one.
+            // This one was not verified.
             None if key.ocsp.is_some() => Arc::new(with_staple(&key, None)),
             None => key,
         }
