@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 use stapled_ca::lab::Fault;
+use stapled_tests::{Haproxy, binaries, handshake, version};
 
 use crate::get::{address_of, get, start};
 use crate::world::{PATIENCE, Running, World, until};
@@ -152,6 +153,29 @@ fn a_reload_keeps_the_counts_and_shows_the_new_stapler() {
     assert_eq!(number("stapled_start_timestamp_seconds "), Some(started));
     running.signal("TERM");
     assert_eq!(running.end(PATIENCE).code, 0);
+}
+
+#[test]
+fn the_handshakes_that_haproxy_counts_are_among_the_numbers() {
+    for binary in binaries() {
+        let world = World::new();
+        world.issue("a.pem", &world.profile("a.example"));
+        let haproxy = Haproxy::of(&binary, &world, "").start();
+        let (running, address) = start(&world, &["--haproxy-sockets", haproxy.socket().to_str().unwrap()]);
+        let staple = || handshake(&world.path("tls.sock"), "a.example").ok()?.staple;
+        assert!(until(PATIENCE, || staple().is_some()), "{binary}: {}", running.words());
+        let counted = || -> Option<f64> {
+            let text = get(&address, "/metrics").body;
+            let mut samples = text.lines().filter(|line| line.starts_with("stapled_haproxy_stapled_handshakes_total{"));
+            samples.next()?.rsplit(' ').next()?.parse().ok()
+        };
+        match version(&binary) >= (3, 2) {
+            true => assert!(until(2 * PATIENCE, || counted() >= Some(1.0)), "{binary}: {}", running.words()),
+            false => assert_eq!(counted(), None, "{binary}"),
+        }
+        running.signal("TERM");
+        assert_eq!(running.end(PATIENCE).code, 0);
+    }
 }
 
 #[test]
