@@ -89,6 +89,34 @@ fn the_table_has_failures_first_and_one_line_for_each_at_eighty_columns() {
     assert_eq!(several.rows_and_last().0.len(), 3, "{several:?}");
 }
 
+/// The status on a terminal, which `script` provides.
+fn on_terminal(world: &World, variables: &[(&str, &str)]) -> Ended {
+    let plain = world.command(&["status"]);
+    let mut command = Command::new("script");
+    let line = format!("{} status", plain.get_program().to_str().unwrap());
+    command.args(["-qec", &line, "/dev/null"]).current_dir(world.path("")).stdin(std::process::Stdio::null());
+    command.env("RUNTIME_DIRECTORY", world.path("")).env("HOME", world.path("home")).env("SHELL", "/bin/sh");
+    command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("COLUMNS").envs(variables.iter().copied());
+    Running::start(command).end(PATIENCE)
+}
+
+#[test]
+fn colours_are_for_terminals_and_not_where_no_color_is_set() {
+    if Command::new("script").arg("--version").output().is_err() {
+        stapled_tests::skip("there is no terminal without `script`");
+        return;
+    }
+    let (world, _running) = mixed();
+    let ended = on_terminal(&world, &[]);
+    for words in ["\x1b[32mgood\x1b[0m", "\x1b[1;31mOUTAGE: failed", "\x1b[33mfailed"] {
+        assert!(ended.out.contains(words), "{words:?}: {ended:?}");
+    }
+    for variables in [[("NO_COLOR", "1")], [("TERM", "dumb")]] {
+        let ended = on_terminal(&world, &variables);
+        assert!(ended.out.contains("good.example") && !ended.out.contains('\x1b'), "{variables:?}: {ended:?}");
+    }
+}
+
 #[test]
 fn details_have_serial_number_last_renewal_and_last_delivery() {
     let world = World::new();
