@@ -115,7 +115,7 @@ impl Server {
 
     fn reply(&self, request: &[u8]) -> Reply {
         let (code, node) = (number(request, 4, 4), number(request, 16, 8));
-        let body = &request[40..];
+        let body = request.get(40..).unwrap_or_default();
         let mut out = Message::default();
         match code {
             // LOOKUP
@@ -207,6 +207,6 @@ impl Message {
 
 /// The number of this many bytes at a place.
 fn number(bytes: &[u8], at: usize, length: usize) -> u64 {
-    let digits = bytes[at..at + length].iter().rev();
+    let digits = bytes.get(at..at + length).unwrap_or_default().iter().rev();
     digits.fold(0, |number, digit| number << 8 | u64::from(*digit))
 }

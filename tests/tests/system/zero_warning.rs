@@ -3,11 +3,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use stapled_ca::lab::Lab;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
-use stapled_tests::{Cert, Ended, Haproxy, Stapled, World, wait_for, with_each_haproxy};
+use stapled_tests::{Cert, Ended, Haproxy, Stapled, World, with_each_haproxy};
 
 /// Runs a command of `stapled` with these arguments.
 fn run(world: &World, arguments: &[&str]) -> Ended {
