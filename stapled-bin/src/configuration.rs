@@ -7,6 +7,7 @@ use stapled_core::hook::reload::ReloadSettings;
 use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::refresh::RefreshPolicy;
+use stapled_core::sink::StapleSink;
 use stapled_core::staple::JudgePolicy;
 use stapled_core::time::span::Span;
 use stapled_haproxy::check::StapleFiles;
@@ -114,6 +115,10 @@ impl Configuration {
         let staple_files = staple_files(&settings, &haproxys)?;
         let mode = mode(&settings)?;
         let logging = logging(&settings, &mode)?;
+        let mut hook = hook(&settings)?;
+        if let Some(hook) = &mut hook {
+            hook.renewed_after = staple_files.sink().map(|sink| sink.name());
+        }
         // Only the patterns are checked here.
         search(&settings, Path::new("/"))?;
         Ok(Configuration {
@@ -126,7 +131,7 @@ impl Configuration {
             network: network(&settings)?,
             mode,
             logging,
-            hook: hook(&settings)?,
+            hook,
             reload: reload(&settings)?,
             monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,

@@ -172,9 +172,9 @@ fn a_dead_ca_is_a_handful_of_runs() {
     assert!(left.is_empty(), "{left:?}");
 }
 
-/// A server that reads files can be reloaded then: `renewed` comes before the delivery.
+/// A hook may read the file, or reload a server that does.
 #[test]
-fn the_hook_runs_for_deliveries_once_the_file_is_in_place() {
+fn the_hook_runs_for_renewals_and_deliveries_once_the_file_is_in_place() {
     const COUNT: usize = 20;
     let world = World::new();
     let each = "/bin/sed 's/.*\"files\":\\[\"\\([^\"]*\\).*/\\1/' <$file.jsonl | while read -r cert; do \
@@ -188,14 +188,31 @@ fn the_hook_runs_for_deliveries_once_the_file_is_in_place() {
     let delivered = told(&world, "delivered");
     assert_eq!(lines(&world, "delivered").len(), COUNT);
     assert!(delivered.len() < 5, "the certificates come together: {delivered:?}");
-    let there = delivered.iter().flat_map(|said| said.lines()).filter(|line| *line == "there").count();
-    assert_eq!(there, COUNT, "{delivered:?}");
+    for said in [&delivered, &told(&world, "renewed")] {
+        let there = said.iter().flat_map(|said| said.lines()).filter(|line| *line == "there").count();
+        assert_eq!(there, COUNT, "{said:?}");
+    }
     for said in &delivered {
         let value = |name: &str| said.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
         assert_eq!((value("STAPLED_SERVER="), value("STAPLED_SEVERITY=")), ("files".to_owned(), "info".to_owned()));
         assert!(value("STAPLED_STAPLE_UNTIL=").ends_with('Z'), "{said}");
     }
     assert_eq!(lines(&world, "renewed").len(), COUNT);
+}
+
+#[test]
+fn the_hook_hears_of_a_renewal_whose_file_cannot_be_written_or_is_not_wanted() {
+    let world = World::new();
+    hook(&world, "");
+    world.issue("a.pem", &world.profile("a.example"));
+    let running = start(&world, &["--no-staple-files", "--haproxy-sockets", "nobody.sock"]);
+    assert!(until(PATIENCE, || told(&world, "renewed").len() == 1), "{}", running.words());
+    running.signal("TERM");
+    running.end(PATIENCE);
+    fs::create_dir(world.path("certs/a.pem.ocsp")).unwrap();
+    let running = start(&world, &[]);
+    assert!(until(PATIENCE, || told(&world, "renewed").len() == 2), "{}", running.words());
+    assert_eq!(told(&world, "delivery_failed").len(), 1);
 }
 
 #[test]

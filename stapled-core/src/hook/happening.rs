@@ -81,6 +81,11 @@ impl Happening {
         Happening { event: kind.as_str(), kind, severity, outage, what: tame(what), ..Happening::of_any(event) }
     }
 
+    /// Whether it says that the CA gave a new staple for a certificate in a file.
+    pub(super) fn is_renewal_of_a_file(&self) -> bool {
+        self.kind == Kind::Renewed && self.files.iter().any(|file| file.starts_with('/'))
+    }
+
     pub(super) fn key(&self) -> Key {
         Key(self.event, self.subject(), self.server.clone())
     }

@@ -17,7 +17,7 @@ pub mod reload;
 pub mod settings;
 mod words;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::process::Output;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +30,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
 use crate::clock::SystemClock;
-use crate::event::{Event, Journal, Observer, Severity};
+use crate::event::{Event, EventKind, Journal, Observer, Severity};
 use crate::gather::{Gather, Gathered, Pauses};
 use batch::Batch;
 use debounce::{Debounce, Told};
@@ -62,6 +62,8 @@ const HELD: usize = 20_000;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// How many runs may wait: of the urgent ones, and of the others.
 const RUNS: usize = 1000;
+/// How long `renewed` waits for the delivery to files.
+const DELIVERING: Duration = Duration::from_secs(10);
 /// How many runs there are at once.
 const CALLS: usize = 2;
 
@@ -78,17 +80,31 @@ struct Inlet {
     settings: HookSettings,
     incidents: Mutex<Incidents>,
     urgent: mpsc::Sender<Happening>,
-    ordinary: mpsc::Sender<Happening>,
+    ordinary: mpsc::Sender<News>,
     dropped: Arc<AtomicU64>,
+}
+
+/// What waits to be sorted.
+enum News {
+    Happening(Happening),
+    /// The sink for which `renewed` waits is done with this certificate.
+    Settled(String),
 }
 
 impl Observer for Inlet {
     fn observe(&self, event: &Event) {
+        if let Some(subject) = self.settles(event) {
+            // If there is no room, `renewed` comes a little later.
+            let _ = self.ordinary.try_send(News::Settled(subject));
+        }
         // The lock is released before anything is sent.
         let derived = self.incidents.lock().unwrap_or_else(PoisonError::into_inner).observe(event);
         for happening in Happening::of(event).into_iter().chain(derived).filter(|happening| self.is_wanted(happening)) {
-            let queue = if happening.severity >= Severity::Warning { &self.urgent } else { &self.ordinary };
-            if queue.try_send(happening).is_err() {
+            let is_full = match happening.severity >= Severity::Warning {
+                true => self.urgent.try_send(happening).is_err(),
+                false => self.ordinary.try_send(News::Happening(happening)).is_err(),
+            };
+            if is_full {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
             }
         }
@@ -96,6 +112,19 @@ impl Observer for Inlet {
 }
 
 impl Inlet {
+    /// The certificate with which the sink is done for which `renewed` waits.
+    fn settles(&self, event: &Event) -> Option<String> {
+        let is_its = self.settings.renewed_after.is_some() && event.sink() == self.settings.renewed_after.as_deref();
+        let is_done = matches!(
+            event.kind,
+            EventKind::Delivered { .. }
+                | EventKind::NotWanted { .. }
+                | EventKind::DeliveryFailed { .. }
+                | EventKind::Withdrawn { .. }
+        );
+        (is_its && is_done).then(|| Happening::of_any(event).subject())
+    }
+
     fn is_wanted(&self, happening: &Happening) -> bool {
         let events = &self.settings.events;
         events.is_empty()
@@ -126,6 +155,7 @@ impl Hook {
             waiting: 0,
             dropped,
             calls: JoinSet::new(),
+            held: HashMap::new(),
         };
         let task = tokio::spawn(caller.run(urgent_out, ordinary_out, finishing));
         Hook { settings: settings.clone(), inlet: Arc::new(inlet), finish, task }
@@ -173,18 +203,21 @@ struct Caller {
     waiting: usize,
     dropped: Arc<AtomicU64>,
     calls: JoinSet<()>,
+    /// What `renewed` says of certificates whose delivery to files is under way, and when it is said at the latest.
+    held: HashMap<String, (Happening, Instant)>,
 }
 
 impl Caller {
     async fn run(
         mut self,
         mut urgent: mpsc::Receiver<Happening>,
-        mut ordinary: mpsc::Receiver<Happening>,
+        mut ordinary: mpsc::Receiver<News>,
         mut finishing: oneshot::Receiver<Duration>,
     ) {
         let patience = loop {
             self.make_calls();
-            let due = self.debounce.next_due().into_iter().chain(self.gather.next_due()).min();
+            let held = self.held.values().map(|(_, until)| *until).min();
+            let due = self.debounce.next_due().into_iter().chain(self.gather.next_due()).chain(held).min();
             let is_calling = !self.calls.is_empty();
             tokio::select! {
                 biased;
@@ -192,6 +225,10 @@ impl Caller {
                 Some(happening) = urgent.recv() => self.take(happening),
                 Some(_) = self.calls.join_next(), if is_calling => {}
                 () = tokio::time::sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let now = Instant::now();
+                    for (_, (happening, _)) in self.held.extract_if(|_, (_, until)| *until <= now).collect::<Vec<_>>() {
+                        self.take(happening);
+                    }
                     for told in self.debounce.take_due(Instant::now()) {
                         self.gather(told);
                     }
@@ -199,14 +236,17 @@ impl Caller {
                         self.queue(gathered);
                     }
                 }
-                Some(happening) = ordinary.recv() => self.take(happening),
+                Some(news) = ordinary.recv() => self.learn(news),
             }
         };
         let end = async {
             while let Ok(happening) = urgent.try_recv() {
                 self.take(happening);
             }
-            while let Ok(happening) = ordinary.try_recv() {
+            while let Ok(news) = ordinary.try_recv() {
+                self.learn(news);
+            }
+            for (_, (happening, _)) in std::mem::take(&mut self.held) {
                 self.take(happening);
             }
             for told in self.debounce.take_all() {
@@ -227,6 +267,24 @@ impl Caller {
         }
         // The guards of the runs kill what is left.
         self.calls.shutdown().await;
+    }
+
+    /// Takes what happened, or holds it back: a hook for `renewed` may read the file.
+    fn learn(&mut self, news: News) {
+        match news {
+            News::Happening(happening) if self.settings.renewed_after.is_some() && happening.is_renewal_of_a_file() => {
+                let until = Instant::now() + DELIVERING;
+                if let Some((earlier, _)) = self.held.insert(happening.subject(), (happening, until)) {
+                    self.take(earlier);
+                }
+            }
+            News::Happening(happening) => self.take(happening),
+            News::Settled(subject) => {
+                if let Some((happening, _)) = self.held.remove(&subject) {
+                    self.take(happening);
+                }
+            }
+        }
     }
 
     fn take(&mut self, happening: Happening) {

@@ -59,6 +59,9 @@ pub struct HookSettings {
     /// How long before the end of a staple that cannot be renewed it runs for `expiring`: this long, or a quarter of what was left
     /// of the staple when its renewal failed first, if that is less.
     pub expiring: Duration,
+    /// The name of the sink for which `renewed` waits, ten seconds at most: the sink that writes files, since a hook may read the
+    /// file. `None`: it comes at once, before the delivery.
+    pub renewed_after: Option<String>,
 }
 
 impl HookSettings {
@@ -75,7 +78,7 @@ impl HookSettings {
         }
         let (timeout, debounce) = (Duration::from_secs(30), Duration::from_secs(300));
         let (events, expiring) = (Vec::new(), Duration::from_secs(86_400));
-        Ok(HookSettings { program: program.to_owned(), timeout, debounce, events, expiring })
+        Ok(HookSettings { program: program.to_owned(), timeout, debounce, events, expiring, renewed_after: None })
     }
 
     /// The same, with this limit for one run.
