@@ -364,8 +364,11 @@ mod tests {
         assert_eq!(told.until(1).await, ["reload_failed"]);
         assert!(!reload.finish(Duration::from_secs(20)).await, "the last run failed, too");
         let pid = std::fs::read_to_string(&file).unwrap();
-        let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
-        assert!(state.is_empty() || state.contains(") Z "), "{state}");
+        // The kernel ends it a moment after the signal.
+        stapled_tests::wait_for("the end of the child", || {
+            let state = std::fs::read_to_string(format!("/proc/{}/stat", pid.trim())).unwrap_or_default();
+            (state.is_empty() || state.contains(") Z ")).then_some(())
+        });
     }
 
     #[test]
