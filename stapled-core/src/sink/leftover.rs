@@ -3,6 +3,7 @@
 use crate::chain::CertChain;
 use crate::ocsp::{CertId, OcspResponse};
 use crate::reason::ReasonCode;
+use crate::staple::Refusal;
 use crate::time::Timestamp;
 
 /// Why a response can be no staple of this certificate at this time, whoever signed it: code and words. `None` if it may be one,
@@ -12,7 +13,7 @@ pub(crate) fn leftover(chain: &CertChain, response: &[u8], now: Timestamp) -> Op
         Ok(OcspResponse::Basic(basic)) => basic,
         Ok(OcspResponse::Error(status)) => {
             let what = format!("it is no answer, but the responder's error {}", status.name());
-            return Some((ReasonCode::new("error_status"), what));
+            return Some((Refusal::ErrorStatus(status).code(), what));
         }
         _ => return None,
     };

@@ -5,7 +5,9 @@
 
 use std::fmt;
 
-use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse};
+use stapled_core::ocsp::{CertIdHash, CertStatus, OcspResponse, ResponseStatus};
+use stapled_core::reason::ReasonCode;
+use stapled_core::staple::Refusal;
 use stapled_core::time::Timestamp;
 
 use super::certificate::Case;
@@ -20,7 +22,7 @@ pub(super) enum NotTaken {
     Empty,
     NoResponse,
     TooLarge,
-    ErrorStatus,
+    ErrorStatus(ResponseStatus),
     SeveralResponses,
     OtherCertificate,
     /// HAProxy looks for the staple by a CertID with another hash, or by the key of another issuer.
@@ -43,7 +45,7 @@ impl Case<'_> {
         }
         let basic = match OcspResponse::from_der(bytes) {
             Ok(OcspResponse::Basic(basic)) => basic,
-            Ok(OcspResponse::Error(_)) => return Some(NotTaken::ErrorStatus),
+            Ok(OcspResponse::Error(status)) => return Some(NotTaken::ErrorStatus(status)),
             _ => return Some(NotTaken::NoResponse),
         };
         let [single] = basic.responses.as_slice() else { return Some(NotTaken::SeveralResponses) };
@@ -65,19 +67,20 @@ impl Case<'_> {
 
 impl NotTaken {
     /// The stable word for it.
-    pub(super) fn code(self) -> &'static str {
-        match self {
+    pub(super) fn code(self) -> ReasonCode {
+        let code = match self {
             NotTaken::Empty => "empty",
             NotTaken::NoResponse => "malformed",
             NotTaken::TooLarge => "too_large",
-            NotTaken::ErrorStatus => "error_status",
+            NotTaken::ErrorStatus(status) => return Refusal::ErrorStatus(status).code(),
             NotTaken::SeveralResponses => "several_responses",
             NotTaken::OtherCertificate => "no_matching_certid",
             NotTaken::OtherCertId => "unfit_certid",
             NotTaken::UnknownStatus => "unknown",
             NotTaken::NoNextUpdate => "missing_next_update",
             NotTaken::Ends(_) => "expires_too_soon",
-        }
+        };
+        ReasonCode::new(code)
     }
 }
 
@@ -87,7 +90,7 @@ impl fmt::Display for NotTaken {
             NotTaken::Empty => "it is empty",
             NotTaken::NoResponse => "it holds no OCSP response",
             NotTaken::TooLarge => "it is larger than HAProxy's buffer",
-            NotTaken::ErrorStatus => "it holds a responder's error and no answer",
+            NotTaken::ErrorStatus(_) => "it holds a responder's error and no answer",
             NotTaken::SeveralResponses => "it has several single responses, and HAProxy takes one",
             NotTaken::OtherCertificate => "it is about another certificate",
             NotTaken::OtherCertId => {

@@ -12,7 +12,7 @@ use super::verdict::{Leftover, Verdict, Why};
 
 impl From<NotTaken> for Why {
     fn from(not_taken: NotTaken) -> Self {
-        Why::new(not_taken.code(), not_taken.to_string())
+        Why { code: not_taken.code(), what: not_taken.to_string() }
     }
 }
 
@@ -49,7 +49,7 @@ impl Case<'_> {
         if OcspResponse::from_der(bytes).is_err() {
             // Another program's file, perhaps: only the operator knows.
             let what = format!("{}; remove it, if it is no other program's", NotTaken::NoResponse);
-            return Verdict::Keep(Why::new(NotTaken::NoResponse.code(), what));
+            return Verdict::Keep(Why { code: NotTaken::NoResponse.code(), what });
         }
         if self.is_issuer_hidden() && self.item.origin == Origin::Configuration {
             let what = "HAProxy does not find the certificate's issuer, and does not start with a response then";
@@ -60,7 +60,7 @@ impl Case<'_> {
                 Some(NotTaken::Ends(ends)) if ends > self.now && !goes_to_haproxy => Verdict::InOrder,
                 Some(
                     why @ (NotTaken::OtherCertificate
-                    | NotTaken::ErrorStatus
+                    | NotTaken::ErrorStatus(_)
                     | NotTaken::UnknownStatus
                     | NotTaken::Ends(_)),
                 ) => Verdict::Remove(why.into()),
