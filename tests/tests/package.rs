@@ -66,6 +66,13 @@ impl Root {
         }
         mount(&["-t", "tmpfs", "-o", "mode=755", "none"], &path.join("run"));
         mount(&["-t", "tmpfs", "-o", "mode=1777", "none"], &path.join("tmp"));
+        // The HAProxy of the tests is in the checkout, which may be hidden now.
+        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        if checkout.starts_with("/tmp") {
+            let place = path.join(checkout.strip_prefix("/").unwrap());
+            fs::create_dir_all(&place).unwrap();
+            mount(&["--rbind", checkout.to_str().unwrap()], &place);
+        }
         for directory in ["run/systemd/system", "run/haproxy", "usr/local/sbin", "etc/haproxy", "etc/ssl/private"] {
             fs::create_dir_all(path.join(directory)).unwrap();
         }
