@@ -24,7 +24,7 @@ use crate::options::arguments::durations;
 #[derive(Args, Debug)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct ProbeCommand {
-    /// The servers: HOST:PORT, [IPV6]:PORT, or the path of a unix socket
+    /// The servers: HOST:PORT, with an IPv6 address in brackets, or the path of a unix socket
     #[arg(value_name = "HOST:PORT", required = true)]
     targets: Vec<Target>,
 

@@ -86,7 +86,7 @@ struct Inlet {
 
 /// What waits to be sorted.
 enum News {
-    Happening(Happening),
+    Happening(Box<Happening>),
     /// The sink for which `renewed` waits is done with this certificate.
     Settled(String),
 }
@@ -102,7 +102,7 @@ impl Observer for Inlet {
         for happening in Happening::of(event).into_iter().chain(derived).filter(|happening| self.is_wanted(happening)) {
             let is_full = match happening.severity >= Severity::Warning {
                 true => self.urgent.try_send(happening).is_err(),
-                false => self.ordinary.try_send(News::Happening(happening)).is_err(),
+                false => self.ordinary.try_send(News::Happening(Box::new(happening))).is_err(),
             };
             if is_full {
                 self.dropped.fetch_add(1, Ordering::Relaxed);
@@ -274,11 +274,11 @@ impl Caller {
         match news {
             News::Happening(happening) if self.settings.renewed_after.is_some() && happening.is_renewal_of_a_file() => {
                 let until = Instant::now() + DELIVERING;
-                if let Some((earlier, _)) = self.held.insert(happening.subject(), (happening, until)) {
+                if let Some((earlier, _)) = self.held.insert(happening.subject(), (*happening, until)) {
                     self.take(earlier);
                 }
             }
-            News::Happening(happening) => self.take(happening),
+            News::Happening(happening) => self.take(*happening),
             News::Settled(subject) => {
                 if let Some((happening, _)) = self.held.remove(&subject) {
                     self.take(happening);
