@@ -68,7 +68,7 @@ impl Case<'_> {
 impl NotTaken {
     /// The stable word for it.
     pub(super) fn code(self) -> ReasonCode {
-        let code = match self {
+        ReasonCode::new(match self {
             NotTaken::Empty => "empty",
             NotTaken::NoResponse => "malformed",
             NotTaken::TooLarge => "too_large",
@@ -79,8 +79,7 @@ impl NotTaken {
             NotTaken::UnknownStatus => "unknown",
             NotTaken::NoNextUpdate => "missing_next_update",
             NotTaken::Ends(_) => "expires_too_soon",
-        };
-        ReasonCode::new(code)
+        })
     }
 }
 
