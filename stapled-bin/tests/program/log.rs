@@ -69,7 +69,9 @@ fn the_recovery_of_many_certificates_is_a_handful_of_lines() {
     for event in ["renewed", "delivered"] {
         let lines = of(event);
         assert!((1..=10).contains(&lines.len()), "{}", lines.join("\n"));
-        assert_eq!(lines.iter().map(|line| number(line, "count").max(1)).sum::<usize>(), COUNT, "{event}");
+        // The reload may come between a delivery and its record: then it is made twice.
+        let count = lines.iter().map(|line| number(line, "count").max(1)).sum::<usize>();
+        assert!((COUNT..2 * COUNT).contains(&count), "{event}: {count}");
     }
 }
 
