@@ -187,7 +187,7 @@ where
         .boxed()
 }
 
-/// What a verbosity shows.
+/// The levels that a verbosity shows.
 fn targets(verbosity: u8) -> Targets {
     let level = match verbosity {
         0 => LevelFilter::OFF,

@@ -271,7 +271,7 @@ Examples:
     stapled renew --wait www.example.org
   Two HAProxys, each with certificates of its own:
     stapled -p /etc/haproxy/a /etc/haproxy/b -s /run/haproxy/a.sock /run/haproxy/b.sock
-  What clients get: the handshake of a TLS server with its staple:
+  Show the handshake of a TLS server with its staple, as clients get it:
     stapled probe www.example.org:443
   Whether a staple is valid, and if not, why; what is in it:
     stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer

@@ -41,7 +41,7 @@ fn explained(argument: Arg) -> Arg {
 
 const AFTER_HELP: &str = "\
 Examples:
-  What would be removed?
+  Show the files that would be removed:
     stapled clean --dry-run --haproxy-config /etc/haproxy/haproxy.cfg
   Before HAProxy starts after an outage, or before a reload after a renewal:
     stapled clean --config /etc/stapled/stapled.conf && systemctl reload haproxy

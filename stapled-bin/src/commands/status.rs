@@ -95,7 +95,7 @@ fn hours() -> impl Fn(&str) -> Result<u64, String> + Clone {
 
 const AFTER_HELP: &str = "\
 Examples:
-  What needs the operator, with the reasons
+  Show the certificates that need the operator, with the reasons
     stapled status --problems
   All about one certificate: serial number, last renewal, last delivery to each server
     stapled status -v www.example.org

@@ -410,7 +410,7 @@ options! {
 
     VERBOSITY: Option<u8> = LEVEL {
         name: "verbosity", value_name: "0..4", section: Section::Logging, example: Example::Off("3"),
-        doc: "What is logged: 0: only the error that ends the program, 1: errors, 2: warnings, 3: what is done, 4: \
+        doc: "How much is logged: 0 is the error that ends the program, 1 adds errors, 2 warnings, 3 actions, 4 \
             every step. `stapled log-level` changes it while the daemon runs",
         fallback: Fallback::Words("3; with --one-off: 2"),
     }

@@ -273,8 +273,9 @@ fn times_survive_a_reload_and_those_of_a_kept_staple_a_restart() {
         .unwrap();
     status_saying(&world, &[], "malformed_certificate");
     let before = times(&world);
-    // RFC 3339 has whole seconds: a second later, a time that began anew would differ.
-    std::thread::sleep(Duration::from_millis(1_100));
+    // RFC 3339 has whole seconds: in the next second, a time that began anew would differ.
+    let second = stapled_tests::now();
+    assert!(until(PATIENCE, || stapled_tests::now() > second));
     let configured = |world: &World| status(world, &["--json"]).rows_and_last().1["daemon"]["configured"].clone();
     let at = configured(&world);
     running.signal("HUP");

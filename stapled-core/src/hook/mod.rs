@@ -38,22 +38,6 @@ use happening::{GroupKey, Happening};
 use incidents::Incidents;
 use settings::HookSettings;
 
-/// What the variables of a hook say, in words for a manual.
-pub const HELP: &str = "\
-The hook is a program that runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
-delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
-renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
-source_problem. hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
-about the same certificate are held back for hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
-the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
-STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
-worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
-STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
-STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
-STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
-were dropped because the hook was too slow.
-";
-
 /// How many events may wait to be sorted: of the urgent ones, and of the others.
 const WAITING: usize = 5000;
 /// How many events may wait in pauses, and how many for a run of the hook.

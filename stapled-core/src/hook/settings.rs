@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::kind::Kind;
 
-/// What the variables of a hook say, in words for a manual.
+/// The variables of a hook and their meaning, as text for a manual.
 pub const HELP: &str = "\
 The hook is a program that runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
 delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as

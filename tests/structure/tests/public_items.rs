@@ -15,10 +15,10 @@ use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
 /// How many items the first level may have: a ratchet, which may only be lowered.
-const FIRST_LEVEL: usize = 98;
+const FIRST_LEVEL: usize = 97;
 /// How many items there may be at all levels together: a ratchet, too. It was raised when the finding of issuers, JSON on one line and the
 /// cells of tables moved from the program into the library, and for the source and the sink in memory.
-const ALL: usize = 233;
+const ALL: usize = 232;
 
 /// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
 /// Those for authors of schedulers (`conformance`) do not count.

@@ -34,6 +34,17 @@ enum Links {
 /// An open directory.
 pub(super) struct Folder(OwnedFd);
 
+/// The contents of an open file, of at most [`Staple::MAX_RECEIVED`] bytes.
+pub(super) fn read_response(file: File) -> io::Result<Vec<u8>> {
+    let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
+    let mut bytes = Vec::new();
+    file.take(limit + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > Staple::MAX_RECEIVED {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
+    }
+    Ok(bytes)
+}
+
 impl Folder {
     /// Opens the directory of a file, and returns it with the file's name. Links on the way to the directory are followed.
     pub(super) fn of(path: &Path) -> io::Result<(Self, &OsStr)> {
@@ -51,14 +62,7 @@ impl Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
-        let mut bytes = Vec::new();
-        file.take(limit + 1).read_to_end(&mut bytes)?;
-        if bytes.len() > Staple::MAX_RECEIVED {
-            let what = format!("more than {} bytes", Staple::MAX_RECEIVED);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, what));
-        }
-        Ok(Some(bytes))
+        read_response(file).map(Some)
     }
 
     /// Checks that a file of this name is there, and that it does not hold other certificates than this one.

@@ -10,7 +10,7 @@ mod sweep;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -164,13 +164,7 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > Staple::MAX_RECEIVED {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
-    }
-    Ok(Some(bytes))
+    folder::read_response(file).map(Some)
 }
 
 /// Replaces a file by these contents: a reader gets either the old contents or the new. An existing file keeps its owner and mode, as
