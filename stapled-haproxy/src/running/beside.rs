@@ -70,6 +70,10 @@ impl Beside {
             let known = names.entry(name).or_insert(lies);
             *known = lies.min(*known);
         }
+        // The path's source gives the file's certificate, but not the one that the process still serves.
+        for sighting in served.sightings.iter().filter(|sighting| sighting.name != name_of(sighting)) {
+            names.entry(name_of(sighting)).and_modify(|lies| *lies = Where::Below.max(*lies));
+        }
         let (mut below, mut elsewhere) = (Scan::default(), Vec::new());
         for sighting in served.sightings {
             match names.get(&name_of(&sighting)) {
@@ -113,7 +117,8 @@ fn missed<'a, G: Iterator<Item = &'a Sighting>>(
     missed.map(|(sighting, facts)| Missed { name: name_of(sighting), serial: facts.serial }).collect()
 }
 
-/// Where the file of a served certificate lies. Of several files of one name, the first variant counts.
+/// Where the file of a served certificate lies. Of several files of one name, the first variant counts. If the file of a listed
+/// one holds another certificate by now, all its places are taken as those of one below.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Where {
     /// A path's source gives it.
@@ -332,7 +337,10 @@ mod tests {
         let served = served.problems(files.iter().copied().chain(["p/unreadable", "q/unreadable"]).map(problem));
         let listed = Sighting::file(world.path("p/listed.pem"), Version::new("listed"));
         let (taken, missed) = world.beside(served, &[listed]);
-        assert_eq!(taken, ["p/x.bundle (in its file)", "p/x.bundle", "p/x.bundle", "p/unreadable"]);
+        let of = |file: &str| [format!("{file} (in its file)"), file.to_owned()];
+        let places = [of("p/listed.pem"), of("p/x.bundle")].concat();
+        let problems = ["p/listed.pem", "p/x.bundle", "p/unreadable"].map(str::to_owned);
+        assert_eq!(taken, [&places[..], &problems].concat());
         assert_eq!(missed, ["q/x.pem"]);
     }
 

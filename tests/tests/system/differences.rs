@@ -94,6 +94,36 @@ fn a_served_certificate_is_renewed_even_if_its_file_has_another() {
     });
 }
 
+/// The same with a path beside the socket: the path has the new certificate alone.
+#[test]
+fn a_served_certificate_is_renewed_even_if_the_path_has_another() {
+    with_each_haproxy(|binary| {
+        let world = World::new();
+        let lab = hasty(&world);
+        let cert = world.cert("a", &lab.url());
+        let mut haproxy = Haproxy::of(binary, &world, "a").start();
+        let stapled = Stapled::of(&world)
+            .args(["--minimum-interval", "1", "--no-staple-files"])
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .start();
+        haproxy.wait_for_staple(&cert);
+        stapled.wait_for_line(&["event=scanned", ".admin"]);
+        let asked_for = |cert: &Cert| lab.requests_for(cert.issued.serial());
+        let new = world.renewal_of(&cert, &lab.url());
+        new.write();
+        stapled.wait_for_line(&["code=served_differs", cert.name(), "reload HAProxy"]);
+        let at = asked_for(&cert);
+        wait_until("it is renewed again and again", || {
+            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
+            asked_for(&cert) >= at + 2
+        });
+        haproxy.restart();
+        haproxy.wait_for_staple(&new);
+        stapled.stop();
+    });
+}
+
 /// A file is renewed and HAProxy is not told: `status` has one row with one remedy, and a must-staple certificate whose former one
 /// HAProxy serves with its staple is no outage.
 #[test]
@@ -109,14 +139,19 @@ fn a_renewed_certificate_that_is_not_loaded_is_one_row() {
             .args(["--no-staple-files", "--control-socket", "s.sock"])
             .sockets([haproxy.socket()])
             .start();
+        let by_path = Stapled::of(&world)
+            .args(["--no-staple-files", "--control-socket", "p.sock"])
+            .certs([world.certs()])
+            .sockets([haproxy.socket()])
+            .start();
         haproxy.wait_for_staple(&cert);
-        for stapled in [&by_configuration, &by_socket] {
+        for stapled in [&by_configuration, &by_socket, &by_path] {
             stapled.wait_for_line(&["event=scanned", ".admin"]);
             stapled.wait_for_line(&["event=delivered", ".admin"]);
         }
         let renewed = Cert { issued: world.ca.issue(&must_staple(Profile::server(&cert.host))).unwrap(), ..cert };
         renewed.write();
-        for (stapled, socket) in [(&by_configuration, "c.sock"), (&by_socket, "s.sock")] {
+        for (stapled, socket) in [(&by_configuration, "c.sock"), (&by_socket, "s.sock"), (&by_path, "p.sock")] {
             stapled.wait_for_line(&["code=certificate_differs"]);
             stapled.wait_for_line(&["code=served_differs"]);
             assert_eq!(stapled.lines(&["ERROR"]), [""; 0], "no outage");
@@ -136,10 +171,9 @@ fn a_renewed_certificate_that_is_not_loaded_is_one_row() {
         haproxy.wait_for_staple(&renewed);
         wait_until("nothing is wrong", || {
             let status = |socket| Stapled::asked(&world).args(["status", "--control-socket", socket]).run().code;
-            status("c.sock") == 0 && status("s.sock") == 0
+            ["c.sock", "s.sock", "p.sock"].iter().all(|socket| status(socket) == 0)
         });
-        by_configuration.stop();
-        by_socket.stop();
+        [by_configuration, by_socket, by_path].into_iter().for_each(Stapled::stop);
     });
 }
 
