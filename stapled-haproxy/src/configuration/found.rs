@@ -51,6 +51,8 @@ pub struct Served {
     pub staple: Option<PathBuf>,
     /// Whether the configuration names that file: HAProxy does not start without it.
     pub is_staple_named: bool,
+    /// Whether the configuration names the file of the key, which is elsewhere then.
+    pub is_key_named: bool,
     /// The further file where HAProxy looks for the issuer's certificate, if there is one.
     pub issuer: Option<PathBuf>,
     /// A directory where HAProxy looks for the chain of a certificate that comes without (`issuers-chain-path`).

@@ -284,6 +284,7 @@ impl Reading<'_> {
             file,
             staple,
             is_staple_named,
+            is_key_named: files.is_some_and(|files| files.has_key),
             issuer,
             chains: self.settings.chains.clone(),
             updates_itself: false,

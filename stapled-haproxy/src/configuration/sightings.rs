@@ -31,7 +31,7 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
         let file = served.file.to_string_lossy();
         let name = if names.insert(file.to_string()) { file.to_string() } else { format!("{file} ({})", served.name) };
         // A server has a key with its certificate only.
-        let has_key = has_key_beside(&served.file);
+        let has_key = served.is_key_named || has_key_beside(&served.file);
         let mut sighting = Sighting::file(&served.file, version(&files, served, has_key, chains.as_ref()));
         sighting.name = name.into();
         sighting.is_presented = has_key;

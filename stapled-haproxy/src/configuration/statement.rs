@@ -97,6 +97,8 @@ pub(super) struct Files {
     pub(super) issuer: Option<Word>,
     /// `ocsp-update`: whether HAProxy asks for responses itself, if the line says so.
     pub(super) updates_itself: Option<bool>,
+    /// Whether the line names the file of the key.
+    pub(super) has_key: bool,
     /// Whether the line names files: then HAProxy looks for no others.
     pub(super) are_named: bool,
 }
@@ -112,8 +114,10 @@ impl Files {
                 b"alias" => (&mut files.alias, false),
                 b"ocsp" => (&mut files.staple, true),
                 b"issuer" => (&mut files.issuer, true),
-                b"key" | b"sctl" => {
-                    files.are_named |= words.next().is_some();
+                option @ (b"key" | b"sctl") => {
+                    let has_value = words.next().is_some();
+                    files.are_named |= has_value;
+                    files.has_key |= has_value && option == b"key";
                     continue;
                 }
                 b"ocsp-update" => {

@@ -142,6 +142,7 @@ mod tests {
             file: (*name).into(),
             staple: None,
             is_staple_named: false,
+            is_key_named: false,
             issuer: None,
             chains: None,
             updates_itself: false,

@@ -54,7 +54,7 @@ async fn sightings_have_the_files_that_haproxy_reads() {
     world.write(
         "h.cfg",
         "global\n stats socket @D/s level admin\n issuers-chain-path @D/chains\ncrt-store s\n load crt @D/c/a.pem alias x\n \
-         load crt @D/c/a.pem issuer @D/ca.pem ocsp @D/o alias y\nfrontend f\n bind :1 ssl crt @D/c\n",
+         load crt @D/c/a.pem key @D/k issuer @D/ca.pem ocsp @D/o alias y\nfrontend f\n bind :1 ssl crt @D/c\n",
     );
     world.write("c/a.pem", "");
     world.write("c/b.pem", "");
@@ -73,6 +73,9 @@ async fn sightings_have_the_files_that_haproxy_reads() {
     assert_eq!(places(&named(" (@s/y)")), (Some(world.path("o")), IssuerLookup::In(world.path("ca.pem"))));
     let needed: Vec<bool> = sightings.values().map(|sighting| sighting.staple_file_needed).collect();
     assert_eq!(needed, [false, false, true, false]);
+    // The one whose key the line names is a server's, whatever the certificate says of itself.
+    let presented: Vec<bool> = sightings.values().map(|sighting| sighting.is_presented).collect();
+    assert_eq!(presented, [false, false, true, false]);
     let chains = sightings[&named("")].issuer_chains.as_ref().unwrap();
     assert_eq!(chains.directory, world.path("chains"));
 }
