@@ -3,10 +3,12 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool),
-# patch, strace, promtool, chromium (without windows), python or faketime. What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to
-# test with, separated by commas, VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads
-# the libraries of OpenSSL and GnuTLS, and FAKETIME_LIB to the library that makes a program see another time.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, apache2, hitch, h2o, exim4, dovecot, caddy, lighttpd, redis,
+# valkey, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace, promtool, chromium (without windows), python or faketime.
+# What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas,
+# VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
+# GnuTLS, and FAKETIME_LIB to the library that makes a program see another time. Modules of servers are beside bin, in the folder
+# with the server's NAME.
 #
 # What is missing is unpacked from the distribution's packages (apt) under target/provided. Nothing is installed,
 # enabled or started, no file outside target is written, and root and anybody else get the same. Where everything is
@@ -40,6 +42,11 @@ go_without() {
 package_of() {
     case $1 in
     redis) echo redis-server ;;
+    apache2) echo apache2-bin ;;
+    # Exim does not start without a user of its own, which the library tells it of.
+    exim4) echo exim4-daemon-light libnss-wrapper ;;
+    dovecot) echo dovecot-imapd ;;
+    lighttpd) echo lighttpd-mod-openssl ;;
     haproxy-3.0 | haproxy-next) echo haproxy ;;
     gnutls) echo gnutls-bin ;;
     promtool) echo prometheus ;;
@@ -51,16 +58,17 @@ package_of() {
 program_of() {
     case $1 in
     gnutls) echo ocsptool ;;
-    promtool) echo promtool ;;
+    promtool | apache2 | exim4 | dovecot | lighttpd) echo "$1" ;;
     *) package_of "$1" ;;
     esac
 }
 
 runs() {
     case $1 in
-    */openssl | openssl) "$1" version ;;
+    */openssl | openssl | */caddy | caddy) "$1" version ;;
+    */exim4 | exim4) "$1" -bV -C /dev/null ;;
     */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace | */promtool | promtool | */chromium-headless-shell | \
-        chromium-headless-shell)
+        chromium-headless-shell | */hitch | hitch | */dovecot | dovecot)
         "$1" --version
         ;;
     *) "$1" -v ;;
@@ -119,13 +127,14 @@ update() {
     touch "$folder/updated-$$"
 }
 
-# Unpacks into $2 the package $3 and what it needs and the system of the folder $1 lacks, as far as $4 matches it.
+# Unpacks into $2 the packages $3 and what they need and the system of the folder $1 lacks, as far as $4 matches it.
 unpack() {
-    local folder=$1 root=$2 package=$3 pattern=$4 packages
-    apt_in "$folder" apt-get -s install --reinstall --no-install-recommends "$package" \
+    local folder=$1 root=$2 pattern=$4 packages wanted
+    read -ra wanted <<<"$3"
+    apt_in "$folder" apt-get -s install --reinstall --no-install-recommends "${wanted[@]}" \
         >"$folder/resolve.log" 2>&1 || return 1
-    mapfile -t packages < <(awk -v package="$package" -v pattern="$pattern" \
-        '$1 == "Inst" && ($2 == package || $2 ~ pattern) { print $2 }' "$folder/resolve.log")
+    mapfile -t packages < <(awk -v wanted=" $3 " -v pattern="$pattern" \
+        '$1 == "Inst" && (index(wanted, " " $2 " ") || $2 ~ pattern) { print $2 }' "$folder/resolve.log")
     [[ ${#packages[@]} -gt 0 ]] || return 1
     rm -rf "$root" "$folder/debs"
     mkdir -p "$root" "$folder/debs"
@@ -140,7 +149,7 @@ unpack() {
 # The folders with libraries under a root, joined by colons.
 libraries() {
     local root=$1 folder joined=
-    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib "$root"/usr/lib; do
+    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib "$root"/usr/lib "$root"/usr/lib/dovecot; do
         [[ -d $folder ]] && joined+=${joined:+:}$folder
     done
     echo "$joined"
@@ -158,7 +167,7 @@ program_in() {
 # A program of this machine's own distribution: with the machine's loader, and libraries unpacked before installed.
 # $2 is the program, where the package has several.
 bring() {
-    local name=$1 package program root folder path needed=.
+    local name=$1 package program root folder path needed=. user group
     package=$(package_of "$name")
     # The program is static, and what the package needs besides is for its server.
     [[ $name != promtool ]] || needed='^prometheus$'
@@ -187,6 +196,13 @@ bring() {
         if [[ $program == openssl ]]; then
             echo ": \"\${OPENSSL_CONF:=$root/etc/ssl/openssl.cnf}\""
             echo 'export OPENSSL_CONF'
+        fi
+        if [[ $program == exim4 ]]; then
+            # Not root, which exim refuses.
+            ((EUID > 0)) && user=$(id -u) group=$(id -g) || user=65534 group=65534
+            printf 'Debian-exim:x:%s:%s::/:/bin/false\n' "$user" "$group" | cat /etc/passwd - >"$root/passwd"
+            printf 'Debian-exim:x:%s:\n' "$group" | cat /etc/group - >"$root/group"
+            echo "export NSS_WRAPPER_PASSWD='$root/passwd' NSS_WRAPPER_GROUP='$root/group' LD_PRELOAD=libnss_wrapper.so"
         fi
         echo "exec '$path' \"\$@\""
     } >"$provided/bin/$program.new"
@@ -300,7 +316,7 @@ bring_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|apache2|hitch|h2o|exim4|dovecot|caddy|lighttpd|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -310,7 +326,7 @@ flock 9
 haproxies=() valkey= python= faketime=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | redis | gnutls | patch | strace | promtool | chromium)
+    haproxy | openssl | nginx | apache2 | hitch | h2o | exim4 | dovecot | caddy | lighttpd | redis | gnutls | patch | strace | promtool | chromium)
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
