@@ -443,6 +443,25 @@ async fn a_file_that_somebody_else_changed_is_told_of_once() {
     assert!(looked(100).await.is_err());
 }
 
+/// The system reports changes, so that files at rest need no checks.
+#[tokio::test]
+async fn a_change_is_told_of_without_waiting_for_the_interval() {
+    let (folder, path) = certificate("a.pem");
+    let sink = FileSink::new().look_interval(Duration::from_secs(3600));
+    let (example, site) = (Example::new(&[24]), Site::file(&path));
+    for _ in 0..2 {
+        sink.deliver(&example.staples[0], std::slice::from_ref(&site)).await.unwrap();
+        let lost = tokio::time::timeout(Duration::from_secs(60), sink.lost());
+        let change = async {
+            // Before the sink watches, or later: it must not matter.
+            fs::remove_file(folder.path().join("a.pem.ocsp")).unwrap();
+        };
+        let (lost, ()) = tokio::join!(lost, change);
+        let changes = vec![Change::new(example.chain.subject().clone(), Found::Withdrawn)];
+        assert_eq!(lost.unwrap(), Lost::Changed(changes));
+    }
+}
+
 /// A backup restores a staple that was withdrawn because its certificate is revoked.
 #[tokio::test]
 async fn a_revoked_certificates_file_does_not_come_back() {

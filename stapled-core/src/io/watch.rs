@@ -361,7 +361,7 @@ pub(crate) fn is_noise(path: &Path) -> bool {
 }
 
 /// The path as it is in events, which have absolute paths.
-fn absolute(path: &Path) -> Cow<'_, Path> {
+pub(crate) fn absolute(path: &Path) -> Cow<'_, Path> {
     match path.is_absolute() {
         true => Cow::Borrowed(path),
         // The current directory may be gone. Then the regular scan has to do.

@@ -5,12 +5,16 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 use futures_util::stream::{self, StreamExt};
+use tokio::time::Instant;
 
 use super::blocking::looking;
-use super::{Hash, Inner, read_existing};
+use super::vigil::Due;
+use super::{Hash, Inner, LOOK_SHARE, Written, read_existing};
 use crate::clock::{Clock, SystemClock};
 use crate::hash::Sha256;
 use crate::io::stamp::Stat;
@@ -39,59 +43,105 @@ enum Looked {
     Unknown,
 }
 
+/// How many of the files were checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Looks {
+    All,
+    /// The other changes are reported next time.
+    Some,
+}
+
 impl Inner {
-    /// Checks all files, directory by directory, so that one that hangs delays no other.
-    pub(super) async fn look_at_all(self: &Arc<Self>) {
-        let mut directories: HashMap<PathBuf, Files> = HashMap::new();
-        {
-            let state = self.state();
-            let directory = |path: &Path| path.parent().unwrap_or(path).to_owned();
-            for path in state.revoked.keys() {
-                directories.entry(directory(path)).or_default().revoked.push(path.clone());
-            }
-            for (path, written) in &state.written {
-                let known = (path.clone(), written.hash, written.stat);
-                directories.entry(directory(path)).or_default().written.push(known);
-            }
-        }
-        let looks = directories.into_iter().map(|(directory, files)| {
+    /// Checks the files that are due, directory by directory, so that one that hangs delays no other.
+    pub(super) async fn look_at_due(self: &Arc<Self>, interval: Duration) {
+        let due = self.vigil.due();
+        // A directory is watched first, so that no change is missed between.
+        let watches = due.new.clone().into_iter().map(|directory| {
+            let (sink, path) = (Arc::clone(self), directory.join("."));
+            async move { looking(&path, move || sink.vigil.watch(&directory)).await }
+        });
+        stream::iter(watches).buffer_unordered(LOOKS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+        let begun = Instant::now();
+        let looks = self.files_of(&due).into_iter().map(|(directory, files)| {
             let sink = Arc::clone(self);
             let look = move || {
                 sink.clear_revoked(&files.revoked);
-                sink.look(files.written);
+                sink.look(files.written)
             };
-            async move { looking(&directory.join("."), look).await }
+            let looked = async move { (looking(&directory.join("."), look).await, directory) };
+            // The others wait for the next check.
+            looked.map(|(looked, directory)| {
+                if looked != Some(Looks::All) {
+                    self.vigil.again_in(directory)
+                }
+            })
         });
-        stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+        stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).for_each(std::future::ready).await;
+        self.vigil.checked(&due, interval.max(begun.elapsed() * LOOK_SHARE));
+    }
+
+    /// The sink's files among those that are due, by directory.
+    fn files_of(&self, due: &Due) -> HashMap<PathBuf, Files> {
+        let mut directories: HashMap<PathBuf, Files> = HashMap::new();
+        let state = self.state();
+        let known = |path: &PathBuf, written: &Written| (path.clone(), written.hash, written.stat);
+        if due.is_whole || !due.directories.is_empty() {
+            let of_directory = |path: &&PathBuf| due.has_directory_of(path);
+            for path in state.revoked.keys().filter(of_directory) {
+                directories.entry(directory_of(path).to_owned()).or_default().revoked.push(path.clone());
+            }
+            for (path, written) in state.written.iter().filter(|(path, _)| of_directory(path)) {
+                directories.entry(directory_of(path).to_owned()).or_default().written.push(known(path, written));
+            }
+        }
+        for path in due.files.iter().filter(|path| !due.has_directory_of(path)) {
+            let is_revoked = state.revoked.contains_key(path);
+            let written = state.written.get(path).map(|written| known(path, written));
+            if !is_revoked && written.is_none() {
+                // It is none of the sink's.
+                self.vigil.checks(path);
+                continue;
+            }
+            let files = directories.entry(directory_of(path).to_owned()).or_default();
+            files.revoked.extend(is_revoked.then(|| path.clone()));
+            files.written.extend(written);
+        }
+        if due.is_whole {
+            let used = state.revoked.keys().chain(state.written.keys()).map(|path| directory_of(path).to_owned());
+            self.vigil.keep(&used.collect());
+        }
+        directories
     }
 
     /// Records changes that other programs made to these files. Each change is recorded once: a changed file is not checked again
     /// until the sink writes it again.
-    fn look(&self, known: Vec<(PathBuf, Hash, Option<Stat>)>) {
+    fn look(&self, known: Vec<(PathBuf, Hash, Option<Stat>)>) -> Looks {
         for (path, hash, stat) in known {
             let _alone = self.alone(&path);
+            self.vigil.checks(&path);
             let looked = look_at(&path, hash, stat);
             let mut state = self.state();
             // The sink may have written or removed the file since.
             let Some(written) = state.written.get_mut(&path).filter(|written| written.hash == hash) else { continue };
             match looked {
                 Looked::Same(stat) => written.stat = stat,
-                Looked::Unknown => {}
+                Looked::Unknown => self.vigil.again(path),
                 Looked::Changed(found) => {
                     let subject = written.subject.clone();
                     state.written.remove(&path);
                     state.changes.push(Change::new(subject, found));
                     if state.changes.len() >= MOST_CHANGES {
-                        return;
+                        return Looks::Some;
                     }
                 }
             }
         }
+        Looks::All
     }
 }
 
 /// The directory of a file; the current one for a name alone.
-fn directory_of(path: &Path) -> &Path {
+pub(super) fn directory_of(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 

@@ -7,6 +7,7 @@ mod locks;
 mod look;
 mod place;
 mod sweep;
+mod vigil;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -19,7 +20,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use tokio::time::Instant;
 
 pub use self::fault::WriteFault;
 pub use self::place::staple_path;
@@ -29,6 +29,7 @@ use self::folder::Folder;
 use self::locks::{Locked, Locks};
 use self::place::Place;
 use self::sweep::Sweeper;
+use self::vigil::Vigil;
 use super::stamp::Stat;
 use crate::chain::CertChain;
 use crate::hash::Sha256;
@@ -49,7 +50,8 @@ pub mod codes;
 
 /// The largest staple that is written, in bytes.
 pub(crate) const MAX_STAPLE: usize = 64 * 1024;
-/// The interval between checks of the files, and the factor by which the pause exceeds the time of a check.
+/// The interval between checks of files whose changes the system does not report, and the factor by which the pause exceeds
+/// the time of a check.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 const LOOK_SHARE: u32 = 50;
 
@@ -61,7 +63,7 @@ const LOOK_SHARE: u32 = 50;
 /// new file has those of the certificate, without the bits for execution and for writing by others. A symbolic link
 /// with the staple's name is itself replaced and its target stays unchanged, because a user who may create a link must
 /// not choose the file that is overwritten. A file with the same contents is not written again. A file that another
-/// program removed, emptied or changed is reported within seconds ([`Lost::Changed`]). Half-written files of a crash
+/// program removed, emptied or changed is reported within seconds ([`Lost::Changed`]), as the system's notifications tell. Half-written files of a crash
 /// are removed when they are two minutes old and the sink writes to the directory for the first time.
 ///
 /// No staple is written beside a certificate whose issuer the server does not find, because some servers do not start
@@ -79,6 +81,7 @@ struct Inner {
     reporters: Reporters,
     /// The files that an operation checks or changes.
     busy: Locks,
+    vigil: Vigil,
 }
 
 #[derive(Debug, Default)]
@@ -143,7 +146,8 @@ impl FileSink {
         FileSink(Arc::new(Inner { withdraw: policy, ..self.0.settings() }))
     }
 
-    /// The interval between checks of the files' contents. Default: 10 s. At least 10 ms.
+    /// The interval between checks of the contents of files whose changes the system does not report, such as those of a network
+    /// file system. Default: 10 s. At least 10 ms.
     #[must_use]
     pub fn look_interval(self, interval: Duration) -> Self {
         let interval = interval.max(Duration::from_millis(10));
@@ -275,18 +279,16 @@ impl StapleSink for FileSink {
     }
 
     async fn lost(&self) -> Lost {
-        let mut pause = self.0.look_interval.unwrap_or(LOOK_INTERVAL);
+        let interval = self.0.look_interval.unwrap_or(LOOK_INTERVAL);
         loop {
-            tokio::time::sleep(pause).await;
-            let begun = Instant::now();
+            self.0.vigil.wait(interval).await;
             // A check that panicked has reported nothing. A check whose caller is gone leaves its findings to the next
             // one.
-            self.0.look_at_all().await;
+            self.0.look_at_due(interval).await;
             let changes = std::mem::take(&mut self.0.state().changes);
             if !changes.is_empty() {
                 return Lost::Changed(changes);
             }
-            pause = pause.max(begun.elapsed() * LOOK_SHARE);
         }
     }
 }
@@ -312,10 +314,12 @@ impl Inner {
     fn clear_revoked(&self, paths: &[PathBuf]) {
         for path in paths {
             let _alone = self.alone(path);
+            self.vigil.checks(path);
             // The hold may have ended since, and a new staple been delivered.
             let Some((chain, site)) = self.state().revoked.get(path).cloned() else { continue };
-            // A failed removal is retried at the next check.
-            let _ = self.take_away(path, &chain, &site, Withdrawal::Revoked);
+            if self.take_away(path, &chain, &site, Withdrawal::Revoked).is_err() {
+                self.vigil.again(path.clone());
+            }
         }
     }
 
@@ -432,6 +436,8 @@ impl Inner {
         let mut state = self.state();
         state.revoked.remove(path);
         state.written.insert(path.to_owned(), written);
+        drop(state);
+        self.vigil.add(path);
         Ok(())
     }
 
@@ -475,6 +481,7 @@ impl Inner {
                 _ => state.revoked.remove(&path),
             };
             drop(state);
+            self.vigil.add(&path);
             if let Err(error) = self.take_away(&path, chain, site, why) {
                 result = Err(describe(&path, "removed", &error));
             }
