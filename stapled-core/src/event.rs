@@ -67,13 +67,22 @@ pub struct About {
     pub places: Vec<Arc<str>>,
     /// Whether clients refuse it without a staple.
     pub must_staple: bool,
+    /// When its validity ends, if it was read.
+    pub not_after: Option<Timestamp>,
 }
 
 impl About {
     /// A certificate without a place and without a known issuer, by its name for people and its serial number in
     /// hexadecimal.
     pub fn new(name: impl Into<String>, serial: impl Into<String>) -> Self {
-        About { subject: None, name: name.into(), serial: serial.into(), places: Vec::new(), must_staple: false }
+        About {
+            subject: None,
+            name: name.into(),
+            serial: serial.into(),
+            places: Vec::new(),
+            must_staple: false,
+            not_after: None,
+        }
     }
 
     /// Whether this is its name, its serial number in hexadecimal, or one of its places.

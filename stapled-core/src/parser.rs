@@ -453,6 +453,7 @@ impl Parser {
             serial: end_entity.serial_hex(),
             places: vec![Arc::clone(&sighting.name)],
             must_staple: end_entity.must_staple(),
+            not_after: Some(end_entity.not_after()),
         });
         let now = self.journal.clock.now();
         // The issuer is the first certificate whose name and signature match.

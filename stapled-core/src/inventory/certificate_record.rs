@@ -149,5 +149,6 @@ pub(super) fn about(chain: &CertChain, places: &Places) -> About {
         serial: certificate.serial_hex(),
         places: places.values().map(|(_, site)| Arc::clone(&site.served_as)).collect(),
         must_staple: certificate.must_staple(),
+        not_after: Some(certificate.not_after()),
     }
 }

@@ -70,6 +70,20 @@ pub enum PlaceState {
     Holds(Subject),
 }
 
+impl PlaceState {
+    /// The certificate, if this is the state of one that gets no staple.
+    pub fn about(&self) -> Option<&Arc<About>> {
+        match self {
+            PlaceState::Off(about)
+            | PlaceState::NotApplicable(about)
+            | PlaceState::MustStapleWithoutUrl(about)
+            | PlaceState::Expired(about) => Some(about),
+            PlaceState::Problem { about, .. } => about.as_ref(),
+            PlaceState::Pending | PlaceState::OnlyCaCertificates | PlaceState::OtherKind | PlaceState::Holds(_) => None,
+        }
+    }
+}
+
 /// The state of a certificate that wants a staple.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -1,6 +1,6 @@
 //! What a stapler's handle shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::labels::{Certificate, Gauges, Percentile, Responder, Server, State, Tasks, count, gauge};
 use super::names::{Names, shown};
 use super::tally::Tally;
+use crate::event::About;
 use crate::inventory::Inventory;
 use crate::inventory::standing::CertificateStatus;
 use crate::overview::{Row, Totals};
@@ -43,6 +44,16 @@ pub(super) async fn register(handle: &Handle, limit: usize, now: Timestamp, tall
     }
 }
 
+fn labels(about: &About) -> Certificate {
+    Certificate { certificate: shown(&about.name), serial: about.serial.clone() }
+}
+
+/// Of several certificates with these labels, the first one to end is shown.
+fn set_least(gauges: &Gauges<Certificate>, labels: &Certificate, at: Timestamp) {
+    let known = gauges.get(labels).map(|gauge| gauge.get());
+    gauges.get_or_create(labels).set(known.map_or(at.unix(), |known| known.min(at.unix())));
+}
+
 /// The state of all certificates.
 #[derive(Default)]
 struct Certificates {
@@ -68,8 +79,21 @@ impl Certificates {
         // Places first: a place that is parsed in between has a row in either case.
         Row::of_places(inventory).iter().for_each(|row| all.totals.count(row));
         let known = inventory.known_certificates();
-        let has_own = known.len() <= limit;
-        all.omitted = if has_own { 0 } else { known.len() };
+        // Those that get no staple end, too. One in several places counts once.
+        let places = inventory.places();
+        let others = || places.iter().filter_map(|place| place.state.about());
+        let serials: HashSet<(&str, &str)> =
+            others().map(|about| (about.serial.as_str(), about.name.as_str())).collect();
+        let number = known.len() + serials.len();
+        let has_own = number <= limit;
+        all.omitted = if has_own { 0 } else { number };
+        for about in others() {
+            let Some(not_after) = about.not_after else { continue };
+            all.add_end(not_after, now);
+            if has_own {
+                set_least(&all.ends, &labels(about), not_after);
+            }
+        }
         for part in known.chunks(PART) {
             for status in inventory.statuses(part) {
                 let Some(row) = Row::of_certificate(&status) else { continue };
@@ -89,10 +113,7 @@ impl Certificates {
         for server in &row.servers {
             *self.missing.entry(shown(&server.server)).or_default() += usize::from(row.misses(server));
         }
-        let not_after = status.chain.end_entity().not_after();
-        if not_after > now {
-            self.soonest_end = Some(self.soonest_end.map_or(not_after, |soonest| soonest.min(not_after)));
-        }
+        self.add_end(status.chain.end_entity().not_after(), now);
         self.last_answer = self.last_answer.max(status.renewed);
         if let Some(staple) = &status.staple {
             self.until.push(staple.expires());
@@ -100,15 +121,17 @@ impl Certificates {
         }
     }
 
+    /// Adds the end of a certificate.
+    fn add_end(&mut self, not_after: Timestamp, now: Timestamp) {
+        if not_after > now {
+            self.soonest_end = Some(self.soonest_end.map_or(not_after, |soonest| soonest.min(not_after)));
+        }
+    }
+
     /// Adds the series of one certificate.
     fn add_own(&mut self, status: &CertificateStatus, row: &Row) {
-        let (certificate, serial) = (shown(&status.about.name), status.about.serial.clone());
-        let labels = Certificate { certificate, serial };
-        // Of several certificates with these labels, the first one to end is shown.
-        let set_least = |gauges: &Gauges<Certificate>, at: Timestamp| {
-            let known = gauges.get(&labels).map(|gauge| gauge.get());
-            gauges.get_or_create(&labels).set(known.map_or(at.unix(), |known| known.min(at.unix())));
-        };
+        let labels = labels(&status.about);
+        let set_least = |gauges, at| set_least(gauges, &labels, at);
         set_least(&self.ends, status.chain.end_entity().not_after());
         if let Some(staple) = &status.staple {
             set_least(&self.staples, staple.expires());

@@ -51,6 +51,9 @@ pub struct Row {
     pub last_renewal: Option<String>,
     /// The end of the validity of the staple.
     pub staple_until: Option<String>,
+    /// The end of the validity of the certificate.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub certificate_until: Option<String>,
     /// The delivery of the staple to each server, and to the files.
     pub servers: Vec<Server>,
 }
@@ -279,6 +282,7 @@ impl Row {
             serial: Some(about.serial.clone()),
             files: about.places.iter().map(|place| place.to_string()).collect(),
             must_staple: about.must_staple,
+            certificate_until: about.not_after.map(|end| end.to_string()),
             ..Row::default()
         }
     }

@@ -52,7 +52,6 @@ struct Shown {
     /// The beginning of the staple's validity.
     staple_from: Option<String>,
     certificate_from: Option<String>,
-    certificate_until: Option<String>,
 }
 
 /// A responder that was asked.
@@ -102,7 +101,7 @@ impl Page {
         let inventory = handle.inventory();
         let shown = |row: Row| {
             let problem = row.verdict() != Verdict::Fine;
-            Shown { row, problem, staple_from: None, certificate_from: None, certificate_until: None }
+            Shown { row, problem, staple_from: None, certificate_from: None }
         };
         let mut rows: Vec<Shown> = Row::of_places(&inventory).into_iter().map(shown).collect();
         for status in inventory.certificates() {
@@ -111,7 +110,6 @@ impl Page {
             rows.push(Shown {
                 staple_from: status.staple.as_ref().map(|staple| staple.this_update().to_string()),
                 certificate_from: Some(certificate.not_before().to_string()),
-                certificate_until: Some(certificate.not_after().to_string()),
                 ..shown(row)
             });
         }
@@ -178,7 +176,7 @@ mod tests {
     fn no_name_ends_the_block_of_facts() {
         let certificate = Some("</script><script>alert(1)</script><!--".to_owned());
         let row = Row { certificate, ..Row::default() };
-        let shown = Shown { row, problem: false, staple_from: None, certificate_from: None, certificate_until: None };
+        let shown = Shown { row, problem: false, staple_from: None, certificate_from: None };
         let state = State {
             version: "{{script}}".to_owned(),
             at: Timestamp::from_unix(0).to_string(),

@@ -124,6 +124,32 @@ async fn failures_show_as_they_add_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_certificate_without_an_ocsp_url_ends_too() {
+    let world = World::new();
+    let (from, until) = (START.unix() - 60, (START + 90 * DAY).unix());
+    let issued = world.ca.issue(Profile::server("plain.test").valid_between(from, until));
+    for place in ["one", "two"] {
+        world.list.put(place, &issued.certificate_pem());
+    }
+    let (all, none) = (metrics(&world, 1), metrics(&world, 0));
+    let handle = world.run_with_handle(world.builder().observer(all.clone()).observer(none.clone()));
+    all.watch(handle.clone());
+    none.watch(handle.clone());
+    handle.ready().await.unwrap();
+    let end = START + 90 * DAY;
+    let (all, none) = (series(&all).await, series(&none).await);
+    let own = format!(
+        "stapled_certificate_expiry_timestamp_seconds{{certificate=\"plain.test\",serial=\"{}\"}}",
+        issued.serial()
+    );
+    assert_eq!((all[&own], all["stapled_certificates_omitted"]), (unix(end), 0.0), "{all:#?}");
+    assert_eq!((none.get(&own), none["stapled_certificates_omitted"]), (None, 1.0));
+    for series in [&all, &none] {
+        assert_eq!(series["stapled_soonest_certificate_expiry_timestamp_seconds"], unix(end));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn beyond_the_limit_certificates_are_shown_together() {
     let world = World::new();
     for number in 0..4 {
