@@ -2,7 +2,7 @@
 //!
 //! An [`Inventory`] returns copies of its contents. Their types are in [`standing`].
 
-// The records come first: `place`, `certificate_record` and `delivery`, with what they contain. `state` holds them behind
+// The records come first: `few`, `place`, `certificate_record` and `delivery`, with what they contain. `state` holds them behind
 // one lock. Each stage has a file of methods: `places` for the finder, `settled` for the parser, `renewals` for the renewer,
 // `deliveries` for the adder, `questions` for handles, `views`, `count` and `replaced` for users.
 
@@ -13,6 +13,7 @@ mod delivery;
 mod departed;
 mod disowned;
 mod displaced;
+mod few;
 mod inherited;
 mod issuers;
 mod known_issuers;

@@ -1,10 +1,10 @@
 //! The record of a certificate that wants a staple.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::delivery::{Delivery, SinkNumber};
 use super::disowned::Disowned;
+use super::few::Few;
 use super::inherited::Inherited;
 use super::past::{Past, PastDelivery};
 use super::place::SourceNumber;
@@ -19,7 +19,7 @@ use crate::task::Subject;
 use crate::time::Timestamp;
 
 /// The places of a certificate: the source and the site of each, by its location.
-pub(super) type Places = BTreeMap<Subject, (SourceNumber, Site)>;
+pub(super) type Places = Few<Subject, (SourceNumber, Site)>;
 
 /// What is known about a certificate.
 #[derive(Debug)]
@@ -41,9 +41,9 @@ pub(super) struct CertificateRecord {
     /// How many times the renewal was put off since the last request, each time because the clock was set.
     pub(super) put_off: u8,
     pub(super) questions: Questions,
-    pub(super) deliveries: BTreeMap<SinkNumber, Delivery>,
+    pub(super) deliveries: Few<SinkNumber, Delivery>,
     /// The sinks with a running delivery or withdrawal.
-    pub(super) in_hand: BTreeSet<SinkNumber>,
+    pub(super) in_hand: Few<SinkNumber, ()>,
     /// What the stapler before this one recorded, until this one has records of its own.
     pub(super) past: Past,
     pub(super) about: Arc<About>,
@@ -59,10 +59,10 @@ impl CertificateRecord {
         now: Timestamp,
     ) -> Self {
         CertificateRecord {
-            about: Arc::new(about(&chain, &Places::new())),
+            about: Arc::new(about(&chain, &Places::default())),
             chain,
             generation,
-            places: Places::new(),
+            places: Places::default(),
             first_seen: inherited.map_or(now, |inherited| inherited.first_seen),
             staple: None,
             standing: match (disowned, inherited) {
@@ -78,8 +78,8 @@ impl CertificateRecord {
             unconfirmed: inherited.is_some_and(|inherited| inherited.unconfirmed),
             put_off: 0,
             questions: Questions::default(),
-            deliveries: BTreeMap::new(),
-            in_hand: BTreeSet::new(),
+            deliveries: Few::default(),
+            in_hand: Few::default(),
             past: inherited.map(Inherited::past).unwrap_or_default(),
         }
     }

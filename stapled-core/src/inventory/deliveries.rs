@@ -52,7 +52,7 @@ impl Inventory {
     pub(crate) fn delivery(&self, subject: &Subject, sink: SinkNumber) -> Option<DeliveryView> {
         let mut known = self.known();
         let losses = known.losses.get(&sink).copied().unwrap_or_default();
-        known.certificates.get_mut(subject)?.in_hand.insert(sink);
+        known.certificates.get_mut(subject)?.in_hand.insert(sink, ());
         let entry = known.certificates.get(subject)?;
         let sites = entry
             .places
@@ -140,7 +140,7 @@ impl Inventory {
         let mut doubtful = Vec::new();
         let mut known = self.known();
         for (subject, entry) in &mut known.certificates {
-            for (sink, delivery) in &mut entry.deliveries {
+            for (sink, delivery) in entry.deliveries.iter_mut() {
                 let is_withdrawn = matches!(delivery.state, DeliveryState::Withdrawn | DeliveryState::Failed { .. });
                 if !is_withdrawn || delivery.may_serve() || delivery.since.is_none_or(|since| since <= now) {
                     continue;

@@ -154,8 +154,7 @@ impl Inventory {
         *known.losses.entry(sink).or_default() += 1;
         let Some(entry) = known.certificates.get_mut(subject) else { return };
         entry.unconfirmed |= change == Foreign::Withdrawn;
-        let delivery = entry.deliveries.entry(sink).or_default();
-        *delivery = Delivery { since: Some(now), ..Delivery::default() };
+        entry.deliveries.insert(sink, Delivery { since: Some(now), ..Delivery::default() });
     }
 
     /// The pause before the CA is asked about a certificate again because of a change: at most one request in this interval.

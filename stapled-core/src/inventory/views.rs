@@ -60,7 +60,7 @@ impl Inventory {
     pub(crate) fn about(&self, chain: &CertChain) -> Arc<About> {
         let known = self.known();
         let entry = known.certificates.get(chain.subject());
-        entry.map_or_else(|| Arc::new(about(chain, &Places::new())), |entry| Arc::clone(&entry.about))
+        entry.map_or_else(|| Arc::new(about(chain, &Places::default())), |entry| Arc::clone(&entry.about))
     }
 
     /// The state of these certificates, without those that are gone.
