@@ -15,6 +15,7 @@ use rand::TryRngCore;
 use rand::rngs::OsRng;
 
 use crate::chain::CertChain;
+use crate::chain::named::NamedCertificate;
 use crate::clock::{Clock, SystemClock};
 use crate::describe::visible::without_credentials;
 use crate::exchange::inquiry::{Habits, Inquiry, NextQuestion, Trouble};
@@ -46,7 +47,7 @@ const NONCE_LENGTH: usize = 32;
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Asking<'a> {
-    chain: &'a CertChain,
+    about: About<'a>,
     clock: &'a dyn Clock,
     /// The first hash, if every hash may be used.
     first_hash: CertIdHash,
@@ -56,6 +57,15 @@ pub struct Asking<'a> {
     max_age: Option<Duration>,
     policy: JudgePolicy,
     nonces: Nonces,
+}
+
+/// The certificate that is asked about.
+#[derive(Clone, Copy, Debug)]
+enum About<'a> {
+    /// A certificate with its issuer.
+    Chain(&'a CertChain),
+    /// A certificate of which only the issuer and the serial number are known.
+    Named(&'a NamedCertificate),
 }
 
 /// Whether caches and stores between here and the responder may answer.
@@ -101,8 +111,17 @@ impl<'a> Asking<'a> {
     /// Asks about the end-entity certificate of `chain` as the daemon does by default: by GET and POST, with SHA-1 and
     /// SHA-256 CertIDs, as far as another question can help; without a nonce; the strict policy judges.
     pub fn new(chain: &'a CertChain) -> Self {
+        Asking::about(About::Chain(chain))
+    }
+
+    /// Asks about a certificate of which only the issuer and the serial number are known, with CertIDs of this hash only.
+    pub fn of_named(certificate: &'a NamedCertificate, hash: CertIdHash) -> Self {
+        Asking::about(About::Named(certificate)).hash_only(hash)
+    }
+
+    fn about(about: About<'a>) -> Self {
         Asking {
-            chain,
+            about,
             clock: &SystemClock,
             first_hash: CertIdHash::Sha1,
             only_hash: None,
@@ -205,9 +224,10 @@ impl<'a> Asking<'a> {
         mut told: impl FnMut(&Attempt),
     ) -> Result<Asked, Trouble> {
         let unasked = |why: String| Trouble::from(FetchError::unsupported_url(url, why));
-        let mut inquiry = match self.only_hash {
-            Some(hash) => Inquiry::with_hash_only(self.chain, url, hash),
-            None => Inquiry::new(self.chain, url, self.first_hash),
+        let mut inquiry = match (self.about, self.only_hash) {
+            (About::Chain(chain), Some(hash)) => Inquiry::with_hash_only(chain, url, hash),
+            (About::Chain(chain), None) => Inquiry::new(chain, url, self.first_hash),
+            (About::Named(named), hash) => Inquiry::of_named(named, url, hash.unwrap_or(self.first_hash)),
         };
         if let Some(method) = self.only_method {
             inquiry = inquiry.method_only(method);
@@ -247,12 +267,17 @@ impl<'a> Asking<'a> {
     async fn attempt<F: OcspFetcher + ?Sized>(&self, url: &str, question: NextQuestion, fetcher: &F) -> Attempt {
         let NextQuestion { request, method, hash, .. } = question;
         let began = Instant::now();
-        let mut question = Question::new(self.chain, &request, method, url);
-        question.max_age = match self.caches {
-            Caches::Allowed => self.max_age,
-            Caches::Avoided => Some(Duration::ZERO),
+        let answered = match self.about {
+            About::Chain(chain) => {
+                let mut question = Question::new(chain, &request, method, url);
+                question.max_age = match self.caches {
+                    Caches::Allowed => self.max_age,
+                    Caches::Avoided => Some(Duration::ZERO),
+                };
+                fetcher.fetch(&question).await
+            }
+            About::Named(_) => fetcher.fetch_by_cert_id(&request, method, url).await,
         };
-        let answered = fetcher.fetch(&question).await;
         let took = began.elapsed();
         let at = self.clock.now();
         let (answer, trouble) = match answered {
@@ -274,15 +299,17 @@ impl<'a> Asking<'a> {
     ) -> (Result<Judgement, Refusal>, Option<Trouble>) {
         // A question without a validator gets no 304: an answer without a body is an empty one.
         let response: Bytes = answer.body.clone().unwrap_or_default();
-        let judged = Judge::new(self.chain).at(at).policy(&self.policy).nonce(request.nonce()).judge(response);
+        let judge = match self.about {
+            About::Chain(chain) => Judge::new(chain),
+            About::Named(named) => Judge::of_named(named),
+        };
+        let judged = judge.at(at).policy(&self.policy).nonce(request.nonce()).judge(response);
         let trouble = match &judged {
             Err(refusal) => Some(Trouble::with_answer(refusal.clone(), answer)),
             Ok(judgement) if judgement.status == CertStatus::Unknown => Some(Trouble::Unknown),
             // Only a response without nextUpdate passes the judgement and is over all the same.
-            Ok(judgement) => judgement
-                .staple()
-                .filter(|staple| staple.expires() <= at)
-                .map(|staple| Refusal::Expired { next_update: staple.expires(), at }.into()),
+            Ok(judgement) => (judgement.is_staple() && judgement.facts.expires() <= at)
+                .then(|| Refusal::Expired { next_update: judgement.facts.expires(), at }.into()),
         };
         (judged, trouble)
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+use crate::ocsp::OcspRequest;
 use crate::report::Reporter;
 
 pub use stapled_ocsp::exchange::{Answer, FetchError, Method, Question};
@@ -44,6 +45,17 @@ pub trait OcspFetcher: Send + Sync {
     /// Why there is no answer.
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError>;
 
+    /// Sends one request about a certificate of which only the CertID is known, as [`fetch`](OcspFetcher::fetch) does. May be
+    /// dropped.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no answer; by default, that this fetcher asks about whole certificates only.
+    async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
+        let _ = (request, method);
+        Err(FetchError::unsupported_url(url, "this fetcher asks about whole certificates only"))
+    }
+
     /// Fetches the certificate of an issuer from a caIssuers URL (RFC 5280 §4.2.2.1), as bytes of any format, at most
     /// `limit`. May be dropped.
     ///
@@ -68,6 +80,10 @@ pub trait OcspFetcher: Send + Sync {
 impl<F: OcspFetcher + ?Sized> OcspFetcher for Arc<F> {
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
         (**self).fetch(question).await
+    }
+
+    async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
+        (**self).fetch_by_cert_id(request, method, url).await
     }
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {

@@ -24,6 +24,8 @@ mod questions;
 mod renewal_memory;
 mod renewals;
 mod replaced;
+#[cfg(feature = "responder")]
+mod served;
 mod settled;
 pub mod standing;
 mod state;

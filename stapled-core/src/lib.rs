@@ -27,6 +27,7 @@
 //! - `hook` (a feature): the program that runs for events. `probe` (a feature): the client of a TLS server, which judges its staple.
 //! - [`stapler`]: the builder and the owner of a running stapler.
 //! - `metrics`, `web` (features): numbers for monitoring, and a server that shows them, with a page for people.
+//! - `responder` (a feature): a local OCSP responder, a cache for servers that ask by themselves.
 
 mod adder;
 pub mod asking;
@@ -57,6 +58,8 @@ pub mod probe;
 mod queues;
 mod renewer;
 pub mod report;
+#[cfg(feature = "responder")]
+pub mod responder;
 mod responders;
 pub mod scheduler;
 mod severity;

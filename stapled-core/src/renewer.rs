@@ -1,6 +1,8 @@
 //! The renewer: asks the CA's responders, judges the answer, and schedules *add* now and the next *renew*.
 
 mod ask;
+#[cfg(feature = "responder")]
+mod named;
 mod parts;
 
 use std::collections::BTreeSet;
@@ -25,6 +27,8 @@ use crate::task::{Cause, Due, Queue, Task};
 use crate::time::Timestamp;
 
 use ask::{Believed, Refused};
+#[cfg(feature = "responder")]
+pub(crate) use named::NamedAnswer;
 pub(crate) use parts::Renewer;
 
 impl Renewer {

@@ -1,6 +1,7 @@
 //! A certificate with its issuer: the subject of an OCSP question.
 
 pub mod issuance;
+pub mod named;
 
 use std::fmt;
 use std::sync::Arc;

@@ -17,6 +17,7 @@
 //! A module has the items that most programs meet. Details for experts are one module deeper, such as
 //! [`ocsp::response`], [`chain::issuance`] and [`lookup::search`].
 
+mod about;
 pub mod bundle;
 pub mod certificate;
 pub mod chain;

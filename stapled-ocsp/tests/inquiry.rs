@@ -8,6 +8,7 @@ use std::sync::Arc;
 use stapled_ca::{Authority, Issued, KeyType, Profile};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
+use stapled_ocsp::chain::named::NamedCertificate;
 use stapled_ocsp::exchange::inquiry::{Habits, Inquiry, Trouble};
 use stapled_ocsp::exchange::{FetchError, Method};
 use stapled_ocsp::ocsp::{CertIdHash, OcspResponse};
@@ -253,4 +254,28 @@ fn past_caches_get_is_used_only_if_post_is_not_served() {
     assert_eq!((questions, learnt), (vec![(Sha1, Post)], Habits::default()));
     let both = Inquiry::new(&chain, URL, Sha1).past_caches();
     assert_eq!(asked(both, &[error_status(6)]).0, [(Sha1, Post), (Sha256, Post)]);
+}
+
+#[test]
+fn a_certificate_that_only_a_cert_id_names_is_asked_about_with_its_hash_alone() {
+    let chain = chain();
+    let named = NamedCertificate::of(chain.issuer(), &chain.cert_id(Sha256)).unwrap();
+    let mut inquiry = Inquiry::of_named(&named, URL, Sha256).habits(Habits::default());
+    let question = inquiry.question(None).unwrap();
+    assert_eq!((question.method, question.hash), (Get, Sha256));
+    let same = Inquiry::with_hash_only(&chain, URL, Sha256).question(None).unwrap();
+    assert_eq!(question.request, same.request);
+    assert!(inquiry.refused(Get, &Trouble::Unknown), "POST may help");
+    assert_eq!(inquiry.question(None).unwrap().method, Post);
+    assert!(!inquiry.refused(Post, &Trouble::Unknown), "no other hash");
+}
+
+#[test]
+fn a_cert_id_of_another_issuer_names_no_certificate_of_this_one() {
+    let (chain, other) = (chain(), chain());
+    assert!(NamedCertificate::of(chain.issuer(), &other.cert_id(Sha1)).is_none());
+    assert!(NamedCertificate::of(chain.issuer(), &chain.cert_id(Sha384)).is_some());
+    let named = NamedCertificate::of(chain.issuer(), &chain.cert_id(Sha1)).unwrap();
+    assert_eq!(named.serial(), chain.end_entity().serial());
+    assert_eq!(named.cert_id(Sha256), chain.cert_id(Sha256));
 }

@@ -17,7 +17,7 @@ use crate::exchange::inquiry::Trouble;
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use crate::inventory::{CertificateView, RenewalMemory, Validator};
 use crate::lane;
-use crate::ocsp::{CertStatus, ResponseStatus};
+use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
 use crate::refresh::inputs::Received;
 use crate::responders::Responder;
@@ -142,7 +142,7 @@ struct Round<'a> {
 
 impl Peers for Round<'_> {
     async fn ask(&mut self, asking: &Asking<'_>, url: &str) -> Option<Attempt> {
-        match self.ask_responder(asking, url).await {
+        match self.renewer.ask_responder(asking, url, Some(self.certificate)).await {
             Ok((attempt, retry_after)) => {
                 self.believed = self.believed(url, &attempt, retry_after);
                 Some(attempt)
@@ -163,12 +163,16 @@ impl Peers for Round<'_> {
     }
 }
 
-impl Round<'_> {
+impl Renewer {
     /// Asks one responder, unless it is busy or down. Returns the attempt that is believed, with the longest Retry-After of
-    /// the attempts before it.
-    async fn ask_responder(&self, asking: &Asking<'_>, url: &str) -> Result<(Attempt, Option<Duration>), Refused> {
-        let renewer = self.renewer;
-        let Some(responder) = renewer.responders.at(url) else {
+    /// the attempts before it. `certificate` is what is known of the certificate, if the inventory has it.
+    pub(super) async fn ask_responder(
+        &self,
+        asking: &Asking<'_>,
+        url: &str,
+        certificate: Option<&CertificateView>,
+    ) -> Result<(Attempt, Option<Duration>), Refused> {
+        let Some(responder) = self.responders.at(url) else {
             let why = "not an http or https URL with a host and a valid port".to_owned();
             return Err(Refused::of(url, &FetchError::unsupported_url(url, why).into()));
         };
@@ -177,7 +181,7 @@ impl Round<'_> {
             return Err(Refused::new(ReasonCode::new("responder_busy"), format!("{}: {what}", shown(url))));
         };
         // The breaker is checked once: a second request is a part of the same attempt.
-        let until = responder.check(renewer.journal.clock.now()).err();
+        let until = responder.check(self.journal.clock.now()).err();
         if let Some(until) = until {
             let what = "the responder has failed several times in a row and is left alone until it answers";
             return Err(Refused {
@@ -188,13 +192,15 @@ impl Round<'_> {
         }
         // The habits are read only now, so that they include what earlier renewals learnt.
         let habits = responder.habits();
-        let exchange = Exchange { renewer, certificate: self.certificate, responder: &responder };
+        let exchange = Exchange { renewer: self, certificate, responder: &responder };
         let told = |attempt: &Attempt| {
             match &attempt.trouble {
                 Some(trouble) => responder.refused(trouble.code(), trouble.to_string(), attempt.at),
                 None => responder.believed(attempt.at),
             }
-            self.tell(attempt);
+            if let Some(certificate) = certificate {
+                self.tell(certificate, attempt);
+            }
         };
         let asked = asking.ask_one(url, habits, &exchange, told).await;
         drop(slot);
@@ -218,14 +224,16 @@ impl Round<'_> {
     }
 
     /// Reports a failed attempt that another question follows.
-    fn tell(&self, attempt: &Attempt) {
+    fn tell(&self, certificate: &CertificateView, attempt: &Attempt) {
         if let (true, Some(trouble)) = (attempt.continues, &attempt.trouble) {
             let (url, code, what) = (attempt.url.clone(), trouble.code(), trouble.to_string());
             let failed = EventKind::AttemptFailed { url, code, what };
-            self.renewer.journal.tell_of(&self.certificate.about, failed);
+            self.journal.tell_of(&certificate.about, failed);
         }
     }
+}
 
+impl Round<'_> {
     /// The facts of a believed attempt.
     fn believed(&self, url: &str, attempt: &Attempt, retry_after: Option<Duration>) -> Option<Believed> {
         let Some((answer, Ok(judgement))) = &attempt.answer else { return None };
@@ -256,7 +264,8 @@ impl Round<'_> {
 /// Exchanges with one responder, within the renewer's limits, with the validator of the held staple.
 struct Exchange<'a> {
     renewer: &'a Renewer,
-    certificate: &'a CertificateView,
+    /// What is known of the certificate, if the inventory has it.
+    certificate: Option<&'a CertificateView>,
     responder: &'a Responder,
 }
 
@@ -264,13 +273,14 @@ struct Exchange<'a> {
 impl OcspFetcher for Exchange<'_> {
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
         // A validator belongs to one URL, one request and one answer: it is sent only where the held staple is that answer.
-        let held = self.certificate.staple.as_ref().filter(|_| question.method == Method::Get);
-        let memory = self.certificate.memory.validator.as_ref();
+        let certificate = self.certificate.filter(|_| question.method == Method::Get);
+        let held = certificate.and_then(|certificate| certificate.staple.as_ref());
+        let memory = certificate.and_then(|certificate| certificate.memory.validator.as_ref());
         let held =
             held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
         let mut question = *question;
         question.etag = held.map(|(_, memory)| memory.etag.as_str());
-        let mut answer = self.exchange(&question).await?;
+        let mut answer = self.exchange(question.url, self.renewer.fetcher.fetch(&question)).await?;
         match (&answer.body, held) {
             (Some(_), _) => Ok(answer),
             // 304: the held response is judged again.
@@ -284,11 +294,19 @@ impl OcspFetcher for Exchange<'_> {
             }
         }
     }
+
+    async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
+        self.exchange(url, self.renewer.fetcher.fetch_by_cert_id(request, method, url)).await
+    }
 }
 
 impl Exchange<'_> {
     /// Waits until the limits allow the request, sends it, and records how the responder did.
-    async fn exchange(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
+    async fn exchange(
+        &self,
+        url: &str,
+        fetched: impl Future<Output = Result<Answer, FetchError>>,
+    ) -> Result<Answer, FetchError> {
         let (renewer, responder) = (self.renewer, self.responder);
         let (answer, waiting) = {
             responder.turn().await;
@@ -297,12 +315,12 @@ impl Exchange<'_> {
                 false => None,
             };
             let _all = renewer.exchanges.acquire().await;
-            let panicked = || format!("{}: the fetcher panicked", shown(question.url));
+            let panicked = || format!("{}: the fetcher panicked", shown(url));
             let began = Instant::now();
-            let answer = lane::survive(&renewer.journal, panicked, renewer.fetcher.fetch(question)).await;
+            let answer = lane::survive(&renewer.journal, panicked, fetched).await;
             responder.took(began.elapsed());
             // A fetcher that panics at one responder does not keep the renewal from the next one.
-            let broken = || FetchError::broken(question.url, panicked());
+            let broken = || FetchError::broken(url, panicked());
             let answer = answer.unwrap_or_else(|| Err(broken()));
             let waiting = match &answer {
                 Err(error) if error.is_hosts_fault() => {

@@ -369,6 +369,22 @@ impl StaplerBuilder {
         let source_names = sources.iter().map(|source| source.name()).collect();
         let finders: Vec<Arc<Finder>> = sources.into_iter().enumerate().map(finder).collect();
         let ended = CancellationToken::new();
+        let renewer = Arc::new(Renewer {
+            inventory: Arc::clone(&inventory),
+            scheduler: Arc::clone(&scheduler),
+            responders: Arc::clone(&responders),
+            fetcher: Arc::clone(&fetcher),
+            sinks: sinks.clone(),
+            journal: journal.clone(),
+            refresh,
+            chance: Arc::clone(&self.chance),
+            judging: self.judging,
+            hash: self.hash,
+            nonces: if self.nonce { Nonces::Fresh } else { Nonces::Never },
+            exchanges: Semaphore::new(renewals),
+            doubtful_exchanges: Semaphore::new((renewals / 2).max(1)),
+            per_responder: self.per_responder,
+        });
         Ok(Stapler {
             jumps: Some(JumpWatch {
                 inventory: Arc::clone(&inventory),
@@ -382,7 +398,7 @@ impl StaplerBuilder {
                 finders.clone(),
                 Arc::clone(&inventory),
                 Arc::clone(&scheduler),
-                Arc::clone(&responders),
+                Arc::clone(&renewer),
                 ended.clone(),
             ),
             ending: ended.clone(),
@@ -406,28 +422,13 @@ impl StaplerBuilder {
             issuers: Arc::new(IssuerFetcher {
                 inventory: Arc::clone(&inventory),
                 scheduler: Arc::clone(&scheduler),
-                fetcher: Arc::clone(&fetcher),
+                fetcher,
                 store: self.issuer_store,
                 journal: journal.clone(),
                 refresh,
                 chance: Arc::clone(&self.chance),
             }),
-            renewer: Arc::new(Renewer {
-                inventory: Arc::clone(&inventory),
-                scheduler: Arc::clone(&scheduler),
-                responders,
-                fetcher,
-                sinks: sinks.clone(),
-                journal: journal.clone(),
-                refresh,
-                chance: Arc::clone(&self.chance),
-                judging: self.judging,
-                hash: self.hash,
-                nonces: if self.nonce { Nonces::Fresh } else { Nonces::Never },
-                exchanges: Semaphore::new(renewals),
-                doubtful_exchanges: Semaphore::new((renewals / 2).max(1)),
-                per_responder: self.per_responder,
-            }),
+            renewer,
             inventory,
             scheduler,
             journal,

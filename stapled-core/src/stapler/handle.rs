@@ -13,7 +13,8 @@ use crate::finder::Finder;
 use crate::inventory::standing::{CertificateStatus, Standing};
 use crate::inventory::{Inventory, Progress, Selected, Ticket};
 use crate::queues;
-use crate::responders::{Responders, Snapshot};
+use crate::renewer::Renewer;
+use crate::responders::Snapshot;
 use crate::scheduler::{Scheduler, SchedulerError};
 use crate::staple::Staple;
 use crate::task::{Cause, Subject, Task};
@@ -48,7 +49,7 @@ struct Inner {
     finders: Vec<Arc<Finder>>,
     inventory: Arc<Inventory>,
     scheduler: Arc<dyn Scheduler>,
-    responders: Arc<Responders>,
+    renewer: Arc<Renewer>,
     ended: CancellationToken,
 }
 
@@ -146,10 +147,10 @@ impl Handle {
         finders: Vec<Arc<Finder>>,
         inventory: Arc<Inventory>,
         scheduler: Arc<dyn Scheduler>,
-        responders: Arc<Responders>,
+        renewer: Arc<Renewer>,
         ended: CancellationToken,
     ) -> Self {
-        Handle(Arc::new(Inner { finders, inventory, scheduler, responders, ended }))
+        Handle(Arc::new(Inner { finders, inventory, scheduler, renewer, ended }))
     }
 
     /// The inventory. It outlives the stapler.
@@ -184,8 +185,8 @@ impl Handle {
         for certificate in selected {
             let subject = certificate.chain.subject().clone();
             let Some(ticket) = self.0.inventory.ask(&subject) else { continue };
-            self.0.responders.ask_again(&certificate.chain);
-            let queue = self.0.responders.queue_for(&certificate.chain);
+            self.0.renewer.responders.ask_again(&certificate.chain);
+            let queue = self.0.renewer.responders.queue_for(&certificate.chain);
             let task = Task::new(queue, subject.clone()).generation(certificate.generation);
             tasks.push(task.cause(Cause::Requested));
             asked.certificates.push(Arc::clone(&certificate.about));
@@ -227,12 +228,12 @@ impl Handle {
     /// The hosts of the responders of each certificate, once for each certificate.
     pub(super) fn hosts(&self) -> Vec<String> {
         let selected = self.select(&Selection::All);
-        selected.iter().flat_map(|certificate| self.0.responders.hosts_of(&certificate.chain)).collect()
+        selected.iter().flat_map(|certificate| self.0.renewer.responders.hosts_of(&certificate.chain)).collect()
     }
 
     /// The state of each responder that was asked, by host.
     pub(super) fn known_responders(&self) -> HashMap<String, Snapshot> {
-        self.0.responders.snapshots()
+        self.0.renewer.responders.snapshots()
     }
 
     /// Whether every source has been scanned. Before that, the [inventory](Handle::inventory) lacks certificates.
@@ -274,7 +275,7 @@ impl Handle {
     /// Every responder that was asked, with whether it is down.
     #[cfg(feature = "metrics")]
     pub(crate) fn breakers(&self) -> Vec<(String, bool)> {
-        let known = self.0.responders.snapshots().into_iter();
+        let known = self.0.renewer.responders.snapshots().into_iter();
         let mut known: Vec<_> = known.map(|(host, snapshot)| (host, snapshot.open_until.is_some())).collect();
         known.sort_unstable();
         known
@@ -286,10 +287,37 @@ impl Handle {
         self.0.scheduler.census().await
     }
 
+    /// The responders of a certificate.
+    #[cfg(feature = "responder")]
+    pub(crate) fn urls_of(&self, chain: &CertChain) -> Vec<String> {
+        self.0.renewer.responders.urls_of(chain.end_entity())
+    }
+
+    /// Asks about a certificate of which only the issuer and the serial number are known.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended.
+    #[cfg(feature = "responder")]
+    pub(crate) async fn ask_named(
+        &self,
+        certificate: &crate::chain::named::NamedCertificate,
+        hash: crate::ocsp::CertIdHash,
+        urls: &[String],
+    ) -> Result<crate::renewer::NamedAnswer, HandleError> {
+        self.unless_ended(self.0.renewer.ask_named(certificate, hash, urls)).await
+    }
+
+    /// The longest time between two questions about one certificate.
+    #[cfg(feature = "responder")]
+    pub(crate) fn maximum_interval(&self) -> Duration {
+        self.0.renewer.refresh.maximum_interval
+    }
+
     fn select(&self, which: &Selection) -> Vec<Selected> {
         let fits = |about: &About, chain: &CertChain| match which {
             Selection::All => true,
-            Selection::Responder(host) => self.0.responders.is_asked(chain, host),
+            Selection::Responder(host) => self.0.renewer.responders.is_asked(chain, host),
             Selection::Certificates(names) => names.iter().any(|name| about.is_named(name)),
         };
         self.0.inventory.selected(fits)

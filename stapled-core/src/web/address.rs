@@ -5,13 +5,15 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
-/// A unix socket, or a loopback address with a port.
+/// A unix socket, or an address with a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum WebAddress {
     /// The path of a unix socket.
     Socket(PathBuf),
     /// A loopback address with a port; port 0 is any free one.
     Loopback(SocketAddr),
+    /// Another address with a port: other machines can connect. Only [`WebAddress::anywhere`] makes it of a text.
+    Network(SocketAddr),
 }
 
 /// Why a text is no address to listen at.
@@ -26,6 +28,20 @@ pub enum AddressError {
         "{0} is not a loopback address: everyone who connects sees all certificates; let a proxy with authentication ask"
     )]
     NotLoopback(SocketAddr),
+}
+
+impl WebAddress {
+    /// Reads an address that other machines may connect to.
+    ///
+    /// # Errors
+    ///
+    /// The text is no address.
+    pub fn anywhere(text: &str) -> Result<Self, AddressError> {
+        match text.parse() {
+            Err(AddressError::NotLoopback(address)) => Ok(WebAddress::Network(address)),
+            read => read,
+        }
+    }
 }
 
 impl FromStr for WebAddress {
@@ -51,7 +67,7 @@ impl fmt::Display for WebAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             WebAddress::Socket(path) => path.display().fmt(f),
-            WebAddress::Loopback(address) => write!(f, "http://{address}/"),
+            WebAddress::Loopback(address) | WebAddress::Network(address) => write!(f, "http://{address}/"),
         }
     }
 }

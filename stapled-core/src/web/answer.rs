@@ -9,9 +9,11 @@ use http_body_util::{BodyExt, Full, StreamBody};
 use hyper::body::Frame;
 use hyper::header::{self, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 
 use super::conclusion::{Conclude, Conclusion};
+use super::connection::Client;
+use super::host;
 use super::page::Page;
 use crate::metrics::Metrics;
 use crate::metrics::exposition::Format;
@@ -40,8 +42,18 @@ impl Answers {
         Answers { metrics, conclude, page: Page::new() }
     }
 
+    /// The answer to a request of a client.
+    pub(super) async fn respond(&self, client: Client, request: Request<Bytes>) -> Response<Body> {
+        let (head, _) = request.into_parts();
+        match head.method {
+            _ if client == Client::OfAddress && !host::is_local(&head) => refuse(StatusCode::MISDIRECTED_REQUEST),
+            Method::GET | Method::HEAD => self.answer(&head).await,
+            _ => refuse(StatusCode::METHOD_NOT_ALLOWED),
+        }
+    }
+
     /// The answer to a request for a path.
-    pub(super) async fn answer(&self, request: &Parts) -> Response<Body> {
+    async fn answer(&self, request: &Parts) -> Response<Body> {
         let Some(handle) = self.metrics.handle() else { return refuse(StatusCode::SERVICE_UNAVAILABLE) };
         match request.uri.path() {
             "/metrics" => {
@@ -107,7 +119,7 @@ impl Answers {
 }
 
 /// An answer that says only why there is none.
-pub(super) fn refuse(status: StatusCode) -> Response<Body> {
+fn refuse(status: StatusCode) -> Response<Body> {
     let mut response = response(status, PLAIN, whole(format!("{status}\n")));
     if status == StatusCode::METHOD_NOT_ALLOWED {
         response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));

@@ -1,15 +1,19 @@
 //! The socket that listens, and the connections that it accepts.
 
+use std::collections::VecDeque;
+use std::error::Error;
 use std::fs::{Permissions, set_permissions};
-use std::future::Future;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::Body;
+use hyper::{Request, Response};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 
 use super::address::WebAddress;
 use super::answer::Answers;
@@ -73,9 +77,13 @@ impl Web {
                 let listener = socket.as_ref().try_clone().and_then(UnixListener::from_std).map_err(failed)?;
                 Ok(Web { listener: Listener::Unix(listener), address: address.clone(), _socket: Some(socket) })
             }
-            WebAddress::Loopback(at) => {
+            WebAddress::Loopback(at) | WebAddress::Network(at) => {
                 let listener = TcpListener::bind(at).await.map_err(failed)?;
-                let address = WebAddress::Loopback(listener.local_addr().map_err(failed)?);
+                let bound = listener.local_addr().map_err(failed)?;
+                let address = match address {
+                    WebAddress::Network(_) => WebAddress::Network(bound),
+                    _ => WebAddress::Loopback(bound),
+                };
                 Ok(Web { listener: Listener::Tcp(listener), address, _socket: None })
             }
         }
@@ -89,42 +97,108 @@ impl Web {
     /// Answers until it is dropped, with the numbers, and with the state of the stapler that the metrics watch.
     pub async fn serve(self, metrics: Metrics, conclude: Conclude) {
         let answers = Arc::new(Answers::new(metrics, conclude));
+        let answer = move |client, request| {
+            let answers = Arc::clone(&answers);
+            async move { answers.respond(client, request).await }
+        };
+        self.each(Connections { most: CONNECTIONS, further: Further::Wait, body: 0 }, answer).await;
+    }
+
+    /// Answers each request by `answer`, until it is dropped.
+    pub(crate) async fn each<A, F, B>(self, connections: Connections, answer: A)
+    where
+        A: Fn(Client, Request<Bytes>) -> F + Clone + Send + Sync + 'static,
+        F: Future<Output = Response<B>> + Send + 'static,
+        B: Body + Default + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn Error + Send + Sync>>,
+    {
         match &self.listener {
             Listener::Unix(listener) => {
                 let accept = || async { Ok(listener.accept().await?.0) };
-                accept_each(accept, |stream, answers| connection::serve(stream, Client::OfSocket, answers), &answers)
-                    .await;
+                accept_each(accept, connections, |stream, is_busy| {
+                    connection::serve(stream, Client::OfSocket, connections.body, is_busy, answer.clone())
+                })
+                .await;
             }
             Listener::Tcp(listener) => {
-                let accept = || async { Ok(listener.accept().await?.0) };
-                accept_each(accept, |stream, answers| connection::serve(stream, Client::OfLoopback, answers), &answers)
-                    .await;
+                let accept = || async {
+                    let stream = listener.accept().await?.0;
+                    // Answers are small: none waits for the acknowledgement of another.
+                    let _ = stream.set_nodelay(true);
+                    Ok(stream)
+                };
+                accept_each(accept, connections, |stream, is_busy| {
+                    connection::serve(stream, Client::OfAddress, connections.body, is_busy, answer.clone())
+                })
+                .await;
             }
         }
     }
 }
 
+/// How many connections are served at once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Connections {
+    pub(crate) most: usize,
+    pub(crate) further: Further,
+    /// The largest body of a request that is read, in bytes. 0: none is read.
+    pub(crate) body: usize,
+}
+
+/// What happens to a client that connects while all connections are in use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Further {
+    /// It waits to be accepted.
+    Wait,
+    /// It takes the place of the oldest connection on which no request is being answered. It waits if there is none. So
+    /// clients that send nothing, or send slowly, do not keep others out.
+    #[cfg_attr(not(feature = "responder"), expect(dead_code))]
+    ReplaceIdle,
+}
+
+/// A connection that is being served.
+struct Open {
+    task: AbortHandle,
+    is_busy: Arc<AtomicBool>,
+}
+
 /// Serves connections, some at once.
-async fn accept_each<S, A, F>(accept: impl Fn() -> A, serve: impl Fn(S, Arc<Answers>) -> F, answers: &Arc<Answers>)
+async fn accept_each<S, A, F>(accept: impl Fn() -> A, connections: Connections, serve: impl Fn(S, Arc<AtomicBool>) -> F)
 where
     A: Future<Output = io::Result<S>>,
     F: Future<Output = ()> + Send + 'static,
 {
-    let slots = Arc::new(Semaphore::new(CONNECTIONS));
-    let mut connections = JoinSet::new();
+    let mut tasks = JoinSet::new();
+    let mut open: VecDeque<Open> = VecDeque::new();
     loop {
-        // The semaphore is never closed.
-        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
-        match accept().await {
-            Ok(stream) => {
-                let served = serve(stream, Arc::clone(answers));
-                connections.spawn(async move {
-                    served.await;
-                    drop(slot);
-                });
-            }
-            Err(_) => tokio::time::sleep(PAUSE).await,
+        if connections.further == Further::Wait && tasks.len() >= connections.most {
+            tasks.join_next().await;
+            continue;
         }
-        while connections.try_join_next().is_some() {}
+        let stream = match accept().await {
+            Ok(stream) => stream,
+            Err(_) => {
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        while tasks.try_join_next().is_some() {}
+        if tasks.len() >= connections.most {
+            open.retain(|open| !open.task.is_finished());
+            let idle = open.iter().position(|open| !open.is_busy.load(Ordering::Relaxed));
+            if let Some(idle) = idle.and_then(|idle| open.remove(idle)) {
+                idle.task.abort();
+            }
+            tasks.join_next().await;
+        }
+        let is_busy = Arc::new(AtomicBool::new(false));
+        let task = tasks.spawn(serve(stream, Arc::clone(&is_busy)));
+        if connections.further == Further::ReplaceIdle {
+            open.push_back(Open { task, is_busy });
+            if open.len() > 2 * connections.most {
+                open.retain(|open| !open.task.is_finished());
+            }
+        }
     }
 }

@@ -8,7 +8,7 @@
 pub mod address;
 mod answer;
 pub mod conclusion;
-mod connection;
+pub(crate) mod connection;
 mod host;
 pub mod listener;
 mod page;

@@ -12,7 +12,9 @@
 pub use super::not_ocsp::NotOcsp;
 
 use super::{Answer, FetchError, Method};
+use crate::about::About;
 use crate::chain::CertChain;
+use crate::chain::named::NamedCertificate;
 use crate::ocsp::request::EncodeError;
 use crate::ocsp::{CertIdHash, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
@@ -40,7 +42,7 @@ const MAX_GET_URL: usize = 255;
 /// ```
 #[derive(Clone, Debug)]
 pub struct Inquiry<'a> {
-    chain: &'a CertChain,
+    about: About<'a>,
     url: &'a str,
     hash: CertIdHash,
     other_hash: Option<CertIdHash>,
@@ -115,11 +117,21 @@ impl<'a> Inquiry<'a> {
         Inquiry { other_hash: Some(other_hash), ..Inquiry::with_hash_only(chain, url, hash) }
     }
 
+    /// Starts an inquiry about a certificate of which only the issuer and the serial number are known. It uses no other
+    /// hash: the answer is for a client that asked with this one.
+    pub fn of_named(certificate: &'a NamedCertificate, url: &'a str, hash: CertIdHash) -> Self {
+        Inquiry::about(About::Named(certificate), url, hash)
+    }
+
     /// Starts an inquiry that uses no other hash, for a server that finds its staple by `hash` and cannot use an answer
     /// to another question.
     pub fn with_hash_only(chain: &'a CertChain, url: &'a str, hash: CertIdHash) -> Self {
+        Inquiry::about(About::Chain(chain), url, hash)
+    }
+
+    fn about(about: About<'a>, url: &'a str, hash: CertIdHash) -> Self {
         Inquiry {
-            chain,
+            about,
             url,
             hash,
             other_hash: None,
@@ -144,8 +156,10 @@ impl<'a> Inquiry<'a> {
     /// Sets the known habits of the responder. They count where the inquiry has a choice.
     #[must_use]
     pub fn habits(self, habits: Habits) -> Self {
-        let mut inquiry = match (self.other_hash, habits.hash) {
-            (Some(_), Some(hash)) => Inquiry { method: self.method, ..Inquiry::new(self.chain, self.url, hash) },
+        let mut inquiry = match (self.other_hash, habits.hash, self.about) {
+            (Some(_), Some(hash), About::Chain(chain)) => {
+                Inquiry { method: self.method, ..Inquiry::new(chain, self.url, hash) }
+            }
             _ => self,
         };
         inquiry.prefers_post = habits.method == Some(Method::Post);
@@ -167,7 +181,7 @@ impl<'a> Inquiry<'a> {
     ///
     /// The request cannot be encoded.
     pub fn question(&self, nonce: Option<&[u8]>) -> Result<NextQuestion, EncodeError> {
-        let request = OcspRequest::new(&self.chain.cert_id(self.hash), nonce)?;
+        let request = OcspRequest::new(&self.about.cert_id(self.hash), nonce)?;
         let method = match self.method {
             Some(method) => method,
             None if self.by_post || nonce.is_some() => Method::Post,

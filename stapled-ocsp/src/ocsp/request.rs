@@ -3,16 +3,22 @@
 #[cfg(feature = "request")]
 pub use super::encode::EncodeError;
 
+use base64::Engine;
+
 use super::cert_id::CertId;
+use super::encoding::BASE64;
 use super::response::{Extension, read_certificates};
 use crate::certificate::general_name_in_words;
 use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
+use crate::hexadecimal::Hexadecimal;
 use crate::signature;
 
 /// The most questions in one request.
 const MAX_REQUESTS: usize = 1024;
 /// The most certificates beside the signature of a request.
 const MAX_CERTIFICATES: usize = 16;
+/// The most slashes in the path of a GET after which a request is searched.
+const MAX_SLASHES: usize = 64;
 
 /// The contents of a request, as slices of its bytes. Nothing is verified; the signature of a signed request is not
 /// checked.
@@ -99,6 +105,35 @@ impl<'a> RequestContents<'a> {
         Ok(RequestContents { version, requestor_name, requests, extensions, signature })
     }
 
+    /// The bytes of the request in the path of a GET (RFC 6960 appendix A.1, RFC 9919 §6): percent-encoded base64 after the
+    /// responder's own path. They are not read yet. `None`: the path has no base64 of a request.
+    ///
+    /// Some clients leave out the percent-encoding, so the base64 may contain slashes, and the responder's URL may have a
+    /// path. So the text after each slash is decoded, the longest text first; the first text that is one DER value counts,
+    /// and without any, the longest one that is base64.
+    ///
+    /// ```
+    /// use stapled_ocsp::ocsp::request::RequestContents;
+    ///
+    /// assert_eq!(RequestContents::in_path("/ca1/MAP%2F"), Some(vec![0x30, 3, 0xff]));
+    /// assert_eq!(RequestContents::in_path("/favicon.ico"), None);
+    /// ```
+    pub fn in_path(path: &str) -> Option<Vec<u8>> {
+        let text = percent_decoded(path.as_bytes())?;
+        let slashes = text.iter().enumerate().filter(|(_, octet)| **octet == b'/').take(MAX_SLASHES);
+        let mut longest = None;
+        for (at, _) in slashes {
+            // In base64, 0x30, the tag of a SEQUENCE, begins with `M`.
+            let Some(base64) = text.get(at + 1..).filter(|text| text.first() == Some(&b'M')) else { continue };
+            let Ok(der) = BASE64.decode(base64) else { continue };
+            if der::check_framing(&der, Numbers::Shortest).is_ok() {
+                return Some(der);
+            }
+            longest.get_or_insert(der);
+        }
+        longest
+    }
+
     /// The requestorName in words, such as `DirName:CN=somebody`.
     pub fn requestor_name_in_words(&self) -> Option<String> {
         self.requestor_name.map(general_name_in_words)
@@ -133,6 +168,18 @@ impl<'a> RequestSignature<'a> {
         let certificates = certificates.into_iter().map(|certificate| certificate.raw).collect();
         Ok(Some(RequestSignature { algorithm, signature, certificates }))
     }
+}
+
+/// The octets of a percent-encoded text. `None`: two hexadecimal digits do not follow a `%`.
+fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
+    let mut parts = text.split(|octet| *octet == b'%');
+    let mut decoded = parts.next()?.to_vec();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2)?;
+        decoded.extend(Hexadecimal::decode(digits)?);
+        decoded.extend(rest);
+    }
+    Some(decoded)
 }
 
 #[cfg(all(test, feature = "request"))]
@@ -227,6 +274,32 @@ mod tests {
         let signature = read.signature.unwrap();
         assert_eq!((signature.algorithm, signature.signature), (&b"\x06\x03\x2b\x65\x70"[..], &[1, 2, 3][..]));
         assert!(signature.certificates.is_empty());
+    }
+
+    #[test]
+    fn the_request_in_a_path_is_found_after_any_path_of_the_responder() {
+        // The base64 of this request has many slashes and pluses.
+        let serial = [[0x3f; 1].as_slice(), &[0xff; 17], &[0xfb, 0xef, 0xbe]].concat();
+        let asked = OcspRequest::new(&CertId::new(CertIdHash::Sha1, b"name", b"key", &serial), None).unwrap();
+        let bare = base64::engine::general_purpose::STANDARD.encode(asked.as_der());
+        assert!(bare.contains('/'), "{bare}");
+        let lower = asked.get_url("").unwrap().replace("%2B", "%2b").replace("%2F", "%2f");
+        for path in [
+            asked.get_url("").unwrap(),
+            asked.get_url("/ocsp/v1").unwrap(),
+            asked.get_url("/MAIN/M/").unwrap(),
+            lower,
+            format!("/{bare}"),
+            format!("//{bare}"),
+            format!("/ocsp/{}", bare.trim_end_matches('=')),
+        ] {
+            assert_eq!(RequestContents::in_path(&path).as_deref(), Some(asked.as_der()), "{path}");
+        }
+        for path in ["", "/", "*", "/favicon.ico", "/M%", "/M%zz", "/M%+1", "/ocsp/", "/MAI=/x"] {
+            assert_eq!(RequestContents::in_path(path), None, "{path}");
+        }
+        // Base64 of something else is a malformed request rather than no request.
+        assert_eq!(RequestContents::in_path("/MDAw"), Some(b"000".to_vec()));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The contents of a judged response.
 
+use std::time::Duration;
+
 use crate::ocsp::CertId;
 use crate::time::Timestamp;
 
@@ -29,4 +31,13 @@ pub struct Facts {
     pub foreign_delegate: bool,
     /// Oddities of the response that do not make it invalid, as messages.
     pub warnings: Vec<String>,
+}
+
+impl Facts {
+    /// The instant from which servers must not send the response any more: nextUpdate, or the end of the validity of the
+    /// delegate that signed it, whichever is sooner. A response without nextUpdate expires one day after thisUpdate.
+    pub fn expires(&self) -> Timestamp {
+        let next_update = self.next_update.unwrap_or(self.this_update + Duration::from_secs(86_400));
+        self.responder_not_after.map_or(next_update, |end| next_update.min(end))
+    }
 }

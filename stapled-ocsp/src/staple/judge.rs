@@ -3,11 +3,14 @@
 use bytes::Bytes;
 
 use super::facts::Facts;
+use super::named::NamedStaple;
 use super::refusal::Refusal;
 use super::signer::Signer;
-use super::verified::{JudgePolicy, Judgement, Staple};
+use super::verified::{Good, JudgePolicy, Judgement, Staple};
+use crate::about::About;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
+use crate::chain::named::NamedCertificate;
 use crate::der::{OCTET_STRING, Reader};
 use crate::ocsp::response::{BasicResponse, Extension, SingleResponse};
 use crate::ocsp::{CertId, CertIdHash, CertStatus, NONCE, OcspResponse};
@@ -31,7 +34,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Copy, Debug)]
 #[must_use]
 pub struct Judge<'a, T = ()> {
-    chain: &'a CertChain,
+    about: About<'a>,
     at: T,
     policy: JudgePolicy,
     nonce: Option<&'a [u8]>,
@@ -41,15 +44,25 @@ pub struct Judge<'a, T = ()> {
 impl<'a> Judge<'a> {
     /// A judge of responses about the end-entity certificate of `chain`.
     pub fn new(chain: &'a CertChain) -> Self {
-        Judge { chain, at: (), policy: JudgePolicy::default(), nonce: None, delegates: &[] }
+        Judge::about(About::Chain(chain))
+    }
+
+    /// A judge of responses about a certificate of which only the issuer and the serial number are known. The rules are the
+    /// same. Its judgements have no [`Staple`], but a [`NamedStaple`].
+    pub fn of_named(certificate: &'a NamedCertificate) -> Self {
+        Judge::about(About::Named(certificate))
+    }
+
+    fn about(about: About<'a>) -> Self {
+        Judge { about, at: (), policy: JudgePolicy::default(), nonce: None, delegates: &[] }
     }
 }
 
 impl<'a, T> Judge<'a, T> {
     /// The time at which the response must be valid.
     pub fn at(self, at: impl Into<Timestamp>) -> Judge<'a, Timestamp> {
-        let Judge { chain, policy, nonce, delegates, .. } = self;
-        Judge { chain, at: at.into(), policy, nonce, delegates }
+        let Judge { about, policy, nonce, delegates, .. } = self;
+        Judge { about, at: at.into(), policy, nonce, delegates }
     }
 
     /// The rules that can be chosen.
@@ -82,13 +95,13 @@ impl Judge<'_, Timestamp> {
     /// The first rule that the response breaks. Weak algorithms and keys are checked last, so a
     /// [`Refusal::WeakSignature`] means that nothing else is wrong.
     pub fn judge(&self, response: impl Into<Bytes>) -> Result<Judgement, Refusal> {
-        judge(&response.into(), self.chain, self.at, &self.policy, self.nonce, self.delegates)
+        judge(&response.into(), self.about, self.at, &self.policy, self.nonce, self.delegates)
     }
 }
 
 fn judge(
     response: &Bytes,
-    chain: &CertChain,
+    about: About<'_>,
     at: Timestamp,
     policy: &JudgePolicy,
     nonce: Option<&[u8]>,
@@ -103,12 +116,12 @@ fn judge(
     if basic.version != 0 {
         return Err(Refusal::UnsupportedVersion { version: basic.version });
     }
-    let signer = Signer::find(&basic, chain, at, policy, delegates)?;
+    let signer = Signer::find(&basic, about.issuer(), at, policy, delegates)?;
     let smallest = smallest_form(response, &basic, signer.certificate);
     check_size(&smallest, policy.max_size)?;
     check_extensions("the response", &basic.extensions)?;
     check_nonce(&basic.extensions, nonce)?;
-    let single = select(&basic, chain)?;
+    let single = select(&basic, about)?;
     check_times(single, at, policy)?;
     // The last check: a refusal for weakness means that nothing else is wrong.
     signer.check_strength(policy)?;
@@ -133,12 +146,13 @@ fn judge(
         foreign_delegate: signer.foreign,
         warnings,
     };
-    let staple = (single.status == CertStatus::Good && !facts.foreign_delegate).then(|| Staple {
-        chain: chain.clone(),
-        response: smallest,
-        facts: facts.clone(),
+    let is_good = single.status == CertStatus::Good && !facts.foreign_delegate;
+    let (response, of_staple) = (smallest, facts.clone());
+    let good = is_good.then(|| match about {
+        About::Chain(chain) => Good::Chain(Staple { chain: chain.clone(), response, facts: of_staple }),
+        About::Named(named) => Good::Named(NamedStaple { certificate: named.clone(), response, facts: of_staple }),
     });
-    Ok(Judgement { status: single.status, facts, staple })
+    Ok(Judgement { status: single.status, facts, good })
 }
 
 /// The response with the signer's certificate and no other. A response that was received in this form is shared, not
@@ -170,15 +184,15 @@ fn check_nonce(extensions: &[Extension<'_>], asked: Option<&[u8]>) -> Result<(),
     if wrapped == Some(asked) || answered.value == asked { Ok(()) } else { Err(Refusal::NonceMismatch) }
 }
 
-/// Selects the answer about the chain's certificate. All answers about this certificate count, with any hash and any
+/// Selects the answer about the certificate in question. All answers about this certificate count, with any hash and any
 /// extensions. If their statuses differ, the response is refused; otherwise the newest answer counts.
-fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r SingleResponse<'a>, Refusal> {
-    let mut named = About::new(chain);
+fn select<'r, 'a>(basic: &'r BasicResponse<'a>, about: About<'_>) -> Result<&'r SingleResponse<'a>, Refusal> {
+    let mut own = OwnIds::new(about);
     let mut selected: Option<&SingleResponse<'_>> = None;
     let (mut others, mut doubtful) = (false, Vec::new());
-    let conflict = || Refusal::ConflictingResponses { serial: chain.end_entity().serial_hex() };
+    let conflict = || Refusal::ConflictingResponses { serial: about.serial_hex() };
     for single in &basic.responses {
-        match named.of(&single.cert_id) {
+        match own.whose(&single.cert_id) {
             Whose::OtherSerial => continue,
             Whose::OtherIssuer => {
                 others = true;
@@ -198,7 +212,7 @@ fn select<'r, 'a>(basic: &'r BasicResponse<'a>, chain: &CertChain) -> Result<&'r
         }
     }
     let Some(selected) = selected else {
-        let serial = chain.end_entity().serial_hex();
+        let serial = about.serial_hex();
         return Err(match others {
             true => Refusal::WrongIssuer { serial },
             false => Refusal::NoMatchingCertId { serial },
@@ -221,8 +235,8 @@ fn is_same_status(one: CertStatus, other: CertStatus) -> bool {
 }
 
 /// Compares CertIDs with one certificate. Keeps the certificate's own CertID for each hash that occurred.
-struct About<'c> {
-    chain: &'c CertChain,
+struct OwnIds<'c> {
+    about: About<'c>,
     known: Vec<(CertIdHash, CertId)>,
 }
 
@@ -238,18 +252,18 @@ enum Whose {
     Doubtful,
 }
 
-impl<'c> About<'c> {
-    fn new(chain: &'c CertChain) -> Self {
-        About { chain, known: Vec::with_capacity(1) }
+impl<'c> OwnIds<'c> {
+    fn new(about: About<'c>) -> Self {
+        OwnIds { about, known: Vec::with_capacity(1) }
     }
 
-    fn of(&mut self, cert_id: &CertId) -> Whose {
-        if cert_id.serial_number != self.chain.end_entity().serial() {
+    fn whose(&mut self, cert_id: &CertId) -> Whose {
+        if cert_id.serial_number != self.about.serial() {
             return Whose::OtherSerial;
         }
         let Some(hash) = cert_id.hash() else { return Whose::Doubtful };
         if !self.known.iter().any(|(known, _)| *known == hash) {
-            self.known.push((hash, self.chain.cert_id(hash)));
+            self.known.push((hash, self.about.cert_id(hash)));
         }
         match self.known.iter().any(|(_, known)| known.names_same(cert_id)) {
             true => Whose::This,

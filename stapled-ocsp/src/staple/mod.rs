@@ -2,6 +2,7 @@
 
 pub mod facts;
 mod judge;
+pub mod named;
 mod refusal;
 mod signer;
 mod verified;

@@ -10,7 +10,6 @@ use std::collections::BTreeSet;
 use super::refusal::Refusal;
 use super::verified::JudgePolicy;
 use crate::certificate::{Certificate, CertificateError, same_name};
-use crate::chain::CertChain;
 use crate::hexadecimal::hex_upper;
 use crate::ocsp::CertIdHash;
 use crate::ocsp::response::{BasicResponse, ResponderId};
@@ -49,13 +48,12 @@ impl<'a> Signer<'a> {
     /// §4.2.2.2).
     pub(super) fn find(
         basic: &BasicResponse<'a>,
-        chain: &CertChain,
+        issuer: &Certificate,
         at: Timestamp,
         policy: &JudgePolicy,
         delegates: &[Certificate],
     ) -> Result<Self, Refusal> {
-        let mut search = Search::new(basic, chain, at, policy);
-        let issuer = chain.issuer();
+        let mut search = Search::new(basic, issuer, at, policy);
         if is_named(basic.responder_id, issuer.subject(), issuer.public_key()) {
             match search.verify(issuer) {
                 Ok(signature) => return Ok(Self::issuer(issuer, signature)),
@@ -109,7 +107,7 @@ type Key = (Vec<u8>, Vec<u8>);
 /// The search for the signer of one response.
 struct Search<'s, 'a> {
     basic: &'s BasicResponse<'a>,
-    chain: &'s CertChain,
+    issuer: &'s Certificate,
     at: Timestamp,
     policy: &'s JudgePolicy,
     /// The number of signature checks that are left.
@@ -125,10 +123,10 @@ struct Search<'s, 'a> {
 }
 
 impl<'s, 'a> Search<'s, 'a> {
-    fn new(basic: &'s BasicResponse<'a>, chain: &'s CertChain, at: Timestamp, policy: &'s JudgePolicy) -> Self {
+    fn new(basic: &'s BasicResponse<'a>, issuer: &'s Certificate, at: Timestamp, policy: &'s JudgePolicy) -> Self {
         Search {
             basic,
-            chain,
+            issuer,
             at,
             policy,
             checks: MAX_CHECKS,
@@ -168,7 +166,7 @@ impl<'s, 'a> Search<'s, 'a> {
     }
 
     fn judge(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) -> Result<Signer<'a>, Refusal> {
-        let issuer = self.chain.issuer();
+        let issuer = self.issuer;
         let responder = delegate.name().to_owned();
         let signature = self.verify(delegate)?;
         // The issuer's certificate, or another certificate of the issuer: the same name and the same key.

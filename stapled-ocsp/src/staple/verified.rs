@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::facts::Facts;
+use super::named::NamedStaple;
 use crate::chain::CertChain;
 use crate::ocsp::CertStatus;
 use crate::signature::Weak;
@@ -30,7 +31,16 @@ pub struct Judgement {
     pub status: CertStatus,
     /// The other contents of the response.
     pub facts: Facts,
-    pub(super) staple: Option<Staple>,
+    pub(super) good: Option<Good>,
+}
+
+/// The staple of a judgement.
+#[derive(Clone, Debug)]
+pub(super) enum Good {
+    /// For a certificate with its issuer.
+    Chain(Staple),
+    /// For a certificate of which only the issuer and the serial number are known.
+    Named(NamedStaple),
 }
 
 /// The rules of a judgement that can be chosen.
@@ -105,12 +115,31 @@ impl Staple {
 impl Judgement {
     /// The staple, if the status is good and clients can verify the response with the certificates in it.
     pub fn staple(&self) -> Option<&Staple> {
-        self.staple.as_ref()
+        match &self.good {
+            Some(Good::Chain(staple)) => Some(staple),
+            _ => None,
+        }
     }
 
     /// The staple, under the same conditions as [`staple`](Judgement::staple).
     pub fn into_staple(self) -> Option<Staple> {
-        self.staple
+        match self.good {
+            Some(Good::Chain(staple)) => Some(staple),
+            _ => None,
+        }
+    }
+
+    /// The staple of a judgement by [`Judge::of_named`](super::Judge::of_named), under the same conditions.
+    pub fn into_named_staple(self) -> Option<NamedStaple> {
+        match self.good {
+            Some(Good::Named(staple)) => Some(staple),
+            _ => None,
+        }
+    }
+
+    /// Whether the status is good, and clients can verify the response with the certificates in it.
+    pub fn is_staple(&self) -> bool {
+        self.good.is_some()
     }
 }
 
@@ -144,8 +173,7 @@ impl Staple {
     /// The instant from which servers must not send the staple any more: nextUpdate, or the end of the validity of the
     /// delegate that signed it, whichever is sooner. A staple without nextUpdate expires one day after thisUpdate.
     pub fn expires(&self) -> Timestamp {
-        let next_update = self.facts.next_update.unwrap_or(self.facts.this_update + Duration::from_secs(86_400));
-        self.facts.responder_not_after.map_or(next_update, |end| next_update.min(end))
+        self.facts.expires()
     }
 }
 

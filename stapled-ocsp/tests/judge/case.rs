@@ -7,7 +7,8 @@ use stapled_ca::ocsp::{CertId, HashAlgorithm, ResponseBuilder, Signer};
 use stapled_ca::{Authority, Issued, KeyType, Profile};
 use stapled_ocsp::certificate::Certificate;
 use stapled_ocsp::chain::CertChain;
-use stapled_ocsp::ocsp::CertStatus;
+use stapled_ocsp::chain::named::NamedCertificate;
+use stapled_ocsp::ocsp::{CertIdHash, CertStatus};
 use stapled_ocsp::staple::{Judge, JudgePolicy, Judgement};
 use stapled_ocsp::time::Timestamp;
 
@@ -56,12 +57,38 @@ impl Case {
         policy: &JudgePolicy,
         nonce: Option<&[u8]>,
     ) -> Result<Judgement, String> {
-        Judge::new(&self.chain)
-            .at(Timestamp::from_unix(NOW))
-            .policy(policy)
-            .nonce(nonce)
-            .judge(Bytes::from(response))
-            .map_err(|refusal| refusal.code().to_string())
+        let response = Bytes::from(response);
+        let judge = Judge::new(&self.chain).at(Timestamp::from_unix(NOW)).policy(policy).nonce(nonce);
+        let judged = judge.judge(response.clone()).map_err(|refusal| refusal.code().to_string());
+        self.assert_judged_without_the_certificate(response, policy, nonce, &judged);
+        judged
+    }
+
+    /// The judgement is the same if only the issuer and the serial number of the certificate are known.
+    fn assert_judged_without_the_certificate(
+        &self,
+        response: Bytes,
+        policy: &JudgePolicy,
+        nonce: Option<&[u8]>,
+        judged: &Result<Judgement, String>,
+    ) {
+        let named = NamedCertificate::of(self.chain.issuer(), &self.chain.cert_id(CertIdHash::Sha256)).unwrap();
+        let judge = Judge::of_named(&named).at(Timestamp::from_unix(NOW)).policy(policy).nonce(nonce);
+        match (judge.judge(response), judged) {
+            (Err(refusal), Err(code)) => assert_eq!(refusal.code().as_str(), code),
+            (Ok(of_named), Ok(judgement)) => {
+                assert_eq!(of_named.status, judgement.status);
+                assert_eq!(of_named.is_staple(), judgement.is_staple());
+                assert!(of_named.staple().is_none() && judgement.clone().into_named_staple().is_none());
+                let (staple, of_named) = (judgement.staple(), of_named.into_named_staple());
+                assert_eq!(
+                    of_named.as_ref().map(|of_named| of_named.response()),
+                    staple.map(|staple| staple.response())
+                );
+                assert_eq!(of_named.map(|of_named| of_named.expires()), staple.map(|staple| staple.expires()));
+            }
+            (of_named, judged) => panic!("{of_named:?}\n{judged:?}"),
+        }
     }
 
     /// The verdict: `good`, `revoked`, `unknown`, or the reason code.

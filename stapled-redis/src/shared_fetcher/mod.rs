@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use bytes::Bytes;
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::fetch::{Answer, FetchError, OcspFetcher, Question};
+use stapled_core::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
+use stapled_core::ocsp::OcspRequest;
 use stapled_core::report::Reporter;
 use stapled_core::staple::JudgePolicy;
 
@@ -175,6 +176,11 @@ impl<F: OcspFetcher> OcspFetcher for SharedFetcher<F> {
             Some(Duration::ZERO) => self.ask(question, &place, "").await,
             _ => self.take_or_ask(question, &place).await,
         }
+    }
+
+    /// Others do not share these answers: they are judged by whoever asks.
+    async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
+        self.inner.fetch_by_cert_id(request, method, url).await
     }
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {

@@ -330,22 +330,35 @@ impl HttpFetcherBuilder {
 #[async_trait]
 impl OcspFetcher for HttpFetcher {
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
-        let mut etag = None;
-        let (url, body) = match question.method {
-            Method::Get => {
-                etag = question.etag.and_then(|etag| HeaderValue::from_str(etag).ok());
-                (usable(question.url).and_then(|url| with_request(&url, question.request))?, None)
-            }
-            Method::Post => (usable(question.url)?, Some(Bytes::copy_from_slice(question.request.as_der()))),
-        };
-        let asked = Asked { url, body, accept: "application/ocsp-response", etag };
-        self.0.ask(asked, self.0.max_size).await
+        let etag = question.etag.filter(|_| question.method == Method::Get);
+        let etag = etag.and_then(|etag| HeaderValue::from_str(etag).ok());
+        self.send(question.request, question.method, question.url, etag).await
+    }
+
+    async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
+        self.send(request, method, url, None).await
     }
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let accept = "application/pkix-cert, application/pkcs7-mime, */*;q=0.5";
         let asked = Asked { url: usable(url)?, body: None, accept, etag: None };
         Ok(self.0.ask(asked, limit).await?.body.unwrap_or_default())
+    }
+}
+
+impl HttpFetcher {
+    async fn send(
+        &self,
+        request: &OcspRequest,
+        method: Method,
+        url: &str,
+        etag: Option<HeaderValue>,
+    ) -> Result<Answer, FetchError> {
+        let (url, body) = match method {
+            Method::Get => (usable(url).and_then(|url| with_request(&url, request))?, None),
+            Method::Post => (usable(url)?, Some(Bytes::copy_from_slice(request.as_der()))),
+        };
+        self.0.ask(Asked { url, body, accept: "application/ocsp-response", etag }, self.0.max_size).await
     }
 }
 

@@ -1,0 +1,154 @@
+//! The issuers that may be asked, and the certificates of the stapler. Made anew when a question needs it and the stapler's
+//! certificates have changed.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::key::Key;
+use crate::certificate::Certificate;
+use crate::chain::CertChain;
+use crate::ocsp::{CertId, CertIdHash};
+use crate::stapler::Handle;
+use crate::task::Subject;
+
+/// The shortest time between two indexes: a change of many certificates makes few.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How many responders of one issuer are asked at most.
+const MAX_URLS: usize = 4;
+pub(super) const HASHES: [CertIdHash; 4] =
+    [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
+
+/// An issuer that may be asked about its certificates.
+#[derive(Clone, Debug)]
+pub(super) struct Allowed {
+    pub(super) certificate: Arc<Certificate>,
+    pub(super) urls: Vec<String>,
+}
+
+/// The numbers of issuers by name and key.
+type Numbers = HashMap<(Box<[u8]>, Box<[u8]>), usize>;
+
+/// The issuers that may be asked, and the certificates of the stapler.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    issuers: Vec<Allowed>,
+    by_id: HashMap<Box<[u8]>, usize>,
+    known: HashMap<(usize, Box<[u8]>), Subject>,
+}
+
+impl Index {
+    /// The index of these issuers, and of the certificates of a stapler with their issuers.
+    fn of(configured: &[Allowed], handle: &Handle) -> Self {
+        let mut index = Index::default();
+        let mut numbers = Numbers::new();
+        for Allowed { certificate, urls } in configured {
+            index.issuer_of(certificate, certificate.subject(), || urls.clone(), &mut numbers);
+        }
+        for chain in handle.inventory().chains() {
+            let (name, serial) = (chain.end_entity().issuer(), chain.end_entity().serial());
+            let issuer = index.issuer_of(chain.issuer(), name, || handle.urls_of(&chain), &mut numbers);
+            index.known.insert((issuer, serial.into()), chain.subject().clone());
+        }
+        index
+    }
+
+    /// The number of the issuer of this name and key, which is new or gets further responders.
+    fn issuer_of(
+        &mut self,
+        certificate: &Arc<Certificate>,
+        name: &[u8],
+        urls: impl FnOnce() -> Vec<String>,
+        numbers: &mut Numbers,
+    ) -> usize {
+        let key = certificate.public_key();
+        let number = *numbers.entry((name.into(), key.into())).or_insert_with(|| {
+            let number = self.issuers.len();
+            self.issuers.push(Allowed { certificate: Arc::clone(certificate), urls: Vec::new() });
+            let keys = HASHES.iter().filter_map(|hash| Key::of(&CertId::new(*hash, name, key, &[1])));
+            self.by_id.extend(keys.map(|key| (key.issuer().into(), number)));
+            number
+        });
+        if let Some(issuer) = self.issuers.get_mut(number).filter(|issuer| issuer.urls.len() < MAX_URLS) {
+            for url in urls() {
+                if issuer.urls.len() < MAX_URLS && !issuer.urls.contains(&url) {
+                    issuer.urls.push(url);
+                }
+            }
+        }
+        number
+    }
+
+    /// The issuer of the certificate in question, if it may be asked.
+    pub(super) fn issuer(&self, key: &Key) -> Option<&Allowed> {
+        self.issuers.get(*self.by_id.get(key.issuer())?)
+    }
+
+    /// The certificate of the stapler that the question is about.
+    pub(super) fn known(&self, key: &Key) -> Option<&Subject> {
+        self.known.get(&(*self.by_id.get(key.issuer())?, key.serial().into()))
+    }
+}
+
+/// The present index.
+pub(super) struct Indexes {
+    configured: Mutex<Arc<Vec<Allowed>>>,
+    current: ArcSwap<Index>,
+    made: tokio::sync::Mutex<Option<Made>>,
+}
+
+/// What the present index was made of.
+struct Made {
+    handle: Handle,
+    changes: watch::Receiver<u64>,
+    configured: Arc<Vec<Allowed>>,
+    at: Instant,
+}
+
+impl Indexes {
+    pub(super) fn new() -> Self {
+        Indexes { configured: Mutex::default(), current: ArcSwap::default(), made: tokio::sync::Mutex::default() }
+    }
+
+    /// Sets the issuers that may be asked whether the stapler has certificates of them or not.
+    pub(super) fn allow(&self, issuers: Vec<Allowed>) {
+        *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(issuers);
+    }
+
+    /// The index of this stapler's certificates as they are now.
+    pub(super) async fn current(&self, handle: &Handle) -> Arc<Index> {
+        let mut made = self.made.lock().await;
+        let configured = Arc::clone(&self.configured.lock().unwrap_or_else(PoisonError::into_inner));
+        if let Some(before) = &*made {
+            let is_current = before.handle.is_same(handle)
+                && Arc::ptr_eq(&before.configured, &configured)
+                && !before.changes.has_changed().unwrap_or(false);
+            if is_current {
+                return self.current.load_full();
+            }
+            tokio::time::sleep_until(before.at + PAUSE).await;
+        }
+        // A change from now on makes the index old.
+        let changes = handle.inventory().changes();
+        let (of, issuers) = (handle.clone(), Arc::clone(&configured));
+        if let Ok(index) = tokio::task::spawn_blocking(move || Index::of(&issuers, &of)).await {
+            self.current.store(Arc::new(index));
+            *made = Some(Made { handle: handle.clone(), changes, configured, at: Instant::now() });
+        }
+        self.current.load_full()
+    }
+}
+
+/// Whether the stapler knows all certificates that its sources have: before, an unknown certificate may be one of them.
+pub(super) fn is_complete(handle: &Handle) -> bool {
+    handle.has_scanned() && handle.inventory().is_parsed()
+}
+
+/// The keys of a certificate, one for each hash.
+pub(super) fn keys_of(chain: &CertChain) -> impl Iterator<Item = Key> {
+    HASHES.iter().filter_map(|hash| Key::of(&chain.cert_id(*hash)))
+}
