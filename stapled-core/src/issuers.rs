@@ -50,8 +50,8 @@ impl IssuerFetcher {
     /// Loads the issuers that earlier runs kept.
     pub(crate) fn load(&self) {
         let Some(store) = &self.store else { return };
-        let kept: Vec<Arc<Certificate>> = store.load().into_iter().map(Arc::new).collect();
-        self.inventory.add_issuers(&Subject::from("issuer-store"), &kept);
+        let mut kept: Vec<Arc<Certificate>> = store.load().into_iter().map(Arc::new).collect();
+        self.inventory.add_issuers(&Subject::from("issuer-store"), &mut kept);
     }
 
     /// Does one task *issuer*; its subject is the URL.
@@ -72,7 +72,7 @@ impl IssuerFetcher {
         match self.get(url).await {
             Ok(fetched) => {
                 // A fetched certificate that signed none of the waiting ones is not used.
-                let issuers = self.inventory.confirmed_issuers(&fetched);
+                let mut issuers = self.inventory.confirmed_issuers(&fetched);
                 if issuers.is_empty() {
                     let (code, what) = self.refused(url, &fetched);
                     step.puts.extend(self.note_unsupported(location, &fetched));
@@ -89,7 +89,7 @@ impl IssuerFetcher {
                     }
                 }
                 if !issuers.is_empty() {
-                    let waiting = self.inventory.add_issuers(location, &issuers);
+                    let waiting = self.inventory.add_issuers(location, &mut issuers);
                     step.puts.extend(waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)));
                 }
             }
@@ -118,13 +118,13 @@ impl IssuerFetcher {
     /// Adds certificates that seem to be issuers and cannot be checked, so that the waiting places report that reason. Such
     /// certificates never become part of a chain, and are not kept.
     fn note_unsupported(&self, location: &Subject, fetched: &[Arc<Certificate>]) -> Vec<Task> {
-        let unsupported = self.inventory.unsupported_issuers(fetched);
+        let mut unsupported = self.inventory.unsupported_issuers(fetched);
         let is_known = |issuer: &Arc<Certificate>| self.inventory.issuers_named(issuer.subject()).contains(issuer);
         // A second addition would make the waiting places due, which would start another fetch.
         if unsupported.is_empty() || unsupported.iter().all(is_known) {
             return Vec::new();
         }
-        let waiting = self.inventory.add_issuers(location, &unsupported);
+        let waiting = self.inventory.add_issuers(location, &mut unsupported);
         waiting.iter().map(|(place, generation)| queues::parse_task(place, *generation)).collect()
     }
 

@@ -421,7 +421,7 @@ impl Parser {
     ) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
         let source = self.sources.get(source).cloned().unwrap_or_default();
-        let (bundle, around) = match read(source, sighting.clone(), Arc::clone(&self.chains)).await {
+        let (bundle, mut around) = match read(source, sighting.clone(), Arc::clone(&self.chains)).await {
             Ok(read) => read,
             // While the file of a certificate is written anew, it may hold nothing but the key for a moment.
             Err(ParseError::Bundle(BundleError::OtherKind { .. }))
@@ -432,10 +432,9 @@ impl Parser {
             Err(error) => return failed(None, error),
         };
         let place = bundle.certificates.iter().position(|one| Some(one) == sighting.end_entity(&bundle));
-        let certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
-        let cas: Vec<Arc<Certificate>> =
-            certificates.iter().chain(&around.beside).filter(|one| one.is_ca()).cloned().collect();
-        for (waiting, generation) in self.inventory.add_issuers(location, &cas) {
+        let mut certificates: Vec<Arc<Certificate>> = bundle.certificates.into_iter().map(Arc::new).collect();
+        let cas = certificates.iter_mut().chain(&mut around.beside).filter(|one| one.is_ca());
+        for (waiting, generation) in self.inventory.add_issuers(location, cas) {
             if waiting != *location {
                 let task = queues::parse_task(&waiting, generation);
                 self.scheduler.commit(Step::intake().put(task)).await?;

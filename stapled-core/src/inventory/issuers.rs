@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use super::few::Few;
 use crate::certificate::Certificate;
 use crate::task::Subject;
 
@@ -13,11 +14,14 @@ const MAX_PER_NAME: usize = 1024;
 /// The largest number of waiting certificates that a fetched issuer is checked against.
 const MAX_CHECKED: usize = 64;
 
+/// The name of an issuer in the form of [`Certificate::name_key`], once for all places.
+type Name = Arc<[u8]>;
+
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
-    by_name: HashMap<Vec<u8>, Named>,
+    by_name: HashMap<Name, Named>,
     /// The names of the issuers that each place holds or waits for.
-    by_place: HashMap<Subject, BTreeSet<Vec<u8>>>,
+    by_place: HashMap<Subject, Few<Name, ()>>,
 }
 
 /// The certificates of one name, and the places that wait for one.
@@ -28,46 +32,60 @@ struct Named {
 }
 
 impl IssuerPool {
-    /// Replaces the certificates of a place. Returns the places that waited for one of the new ones.
-    pub(super) fn add(&mut self, location: &Subject, issuers: &[Arc<Certificate>]) -> BTreeSet<Subject> {
+    /// Replaces the certificates of a place. One that is known already gives way to the known copy, so that there is one for all
+    /// places. Returns the places that waited for one of the new ones.
+    pub(super) fn add<'a>(
+        &mut self,
+        location: &Subject,
+        issuers: impl IntoIterator<Item = &'a mut Arc<Certificate>>,
+    ) -> BTreeSet<Subject> {
         self.forget_place(location);
         let mut awaited = BTreeSet::new();
-        let mut taken: HashMap<Vec<u8>, usize> = HashMap::new();
+        let mut taken: HashMap<Name, usize> = HashMap::new();
         for issuer in issuers {
             let Some(key) = Certificate::name_key(issuer.subject()) else { continue };
-            let taken = taken.entry(key.clone()).or_default();
+            let key = self.name(key);
+            let taken = taken.entry(Arc::clone(&key)).or_default();
             *taken += 1;
             if *taken > MAX_PER_PLACE {
                 continue;
             }
-            let named = self.by_name.entry(key.clone()).or_default();
-            if let Some((_, places)) = named.certificates.iter_mut().find(|(known, _)| known == issuer) {
+            let named = self.by_name.entry(Arc::clone(&key)).or_default();
+            if let Some((known, places)) = named.certificates.iter_mut().find(|(known, _)| known == issuer) {
                 places.insert(location.clone());
+                issuer.clone_from(known);
             } else if named.certificates.len() < MAX_PER_NAME {
                 named.certificates.push((Arc::clone(issuer), BTreeSet::from([location.clone()])));
                 awaited.extend(std::mem::take(&mut named.waiting).into_keys());
             }
-            self.by_place.entry(location.clone()).or_default().insert(key);
+            self.by_place.entry(location.clone()).or_default().insert(key, ());
         }
         awaited
     }
 
+    /// The shared copy of a name.
+    fn name(&self, key: Vec<u8>) -> Name {
+        self.by_name.get_key_value(key.as_slice()).map_or_else(|| key.into(), |(name, _)| Arc::clone(name))
+    }
+
     pub(super) fn named(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
-        let named = Certificate::name_key(name).and_then(|key| self.by_name.get(&key));
+        let named = Certificate::name_key(name).and_then(|key| self.by_name.get(key.as_slice()));
         named.map(|named| named.certificates.iter().map(|(issuer, _)| Arc::clone(issuer)).collect()).unwrap_or_default()
     }
 
     pub(super) fn wait(&mut self, location: &Subject, certificate: &Arc<Certificate>) {
         if let Some(key) = Certificate::name_key(certificate.issuer()) {
-            self.by_name.entry(key.clone()).or_default().waiting.insert(location.clone(), Arc::clone(certificate));
-            self.by_place.entry(location.clone()).or_default().insert(key);
+            let key = self.name(key);
+            let named = self.by_name.entry(Arc::clone(&key)).or_default();
+            named.waiting.insert(location.clone(), Arc::clone(certificate));
+            self.by_place.entry(location.clone()).or_default().insert(key, ());
         }
     }
 
     /// Some of the certificates that wait for an issuer of this name. Those that name its key come first, since a CA
     /// may have several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
-        let named = Certificate::name_key(issuer.subject()).and_then(|key| self.by_name.get(&key));
+        let named = Certificate::name_key(issuer.subject()).and_then(|key| self.by_name.get(key.as_slice()));
         let mut waiting: Vec<_> = named.into_iter().flat_map(|named| named.waiting.values()).collect();
         waiting.sort_by_key(|certificate| !certificate.names_key_of(issuer));
         waiting.into_iter().take(MAX_CHECKED).cloned().collect()
@@ -80,15 +98,15 @@ impl IssuerPool {
     }
 
     pub(super) fn forget_place(&mut self, location: &Subject) {
-        for key in self.by_place.remove(location).unwrap_or_default() {
-            let Some(named) = self.by_name.get_mut(&key) else { continue };
+        for (key, ()) in self.by_place.remove(location).unwrap_or_default().iter() {
+            let Some(named) = self.by_name.get_mut(key) else { continue };
             named.waiting.remove(location);
             named.certificates.retain_mut(|(_, places)| {
                 places.remove(location);
                 !places.is_empty()
             });
             if named.certificates.is_empty() && named.waiting.is_empty() {
-                self.by_name.remove(&key);
+                self.by_name.remove(key);
             }
         }
     }

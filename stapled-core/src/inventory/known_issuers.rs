@@ -8,9 +8,13 @@ use crate::chain::issuance::Issuance;
 use crate::task::Subject;
 
 impl Inventory {
-    /// Adds certificates of CAs from a place. Returns the places, with their generations, that wait for one of these
-    /// issuers.
-    pub(crate) fn add_issuers(&self, location: &Subject, issuers: &[Arc<Certificate>]) -> Vec<(Subject, u64)> {
+    /// Adds certificates of CAs from a place. Those that are known already give way to the known copies. Returns the places,
+    /// with their generations, that wait for one of these issuers.
+    pub(crate) fn add_issuers<'a>(
+        &self,
+        location: &Subject,
+        issuers: impl IntoIterator<Item = &'a mut Arc<Certificate>>,
+    ) -> Vec<(Subject, u64)> {
         let mut known = self.known();
         let waiting = known.issuers.add(location, issuers);
         let generation = |waiting: Subject| {

@@ -58,7 +58,7 @@ impl Inventory {
                 None => {
                     let past = known.past_places.remove(&sighting.name);
                     let place = Place { past, ..Place::new(source, sighting, generation, now) };
-                    known.places.insert(location.clone(), place);
+                    known.places.insert(location.clone(), Box::new(place));
                 }
             }
             difference.changed.push((location, generation));

@@ -66,7 +66,7 @@ impl Inventory {
             .certificates
             .values()
             .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about, &entry.chain));
-        let select = |entry: &CertificateRecord| Selected {
+        let select = |entry: &Box<CertificateRecord>| Selected {
             chain: Arc::clone(&entry.chain),
             generation: entry.generation,
             about: Arc::clone(&entry.about),

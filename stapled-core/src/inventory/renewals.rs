@@ -84,7 +84,7 @@ impl Inventory {
     /// its CA's answer.
     pub(crate) fn rechecks(&self, which: Recheck) -> Vec<(Arc<CertChain>, u64, bool)> {
         let known = self.known();
-        let is_concerned = |entry: &&CertificateRecord| match which {
+        let is_concerned = |entry: &&Box<CertificateRecord>| match which {
             Recheck::All => true,
             Recheck::Expired => entry.standing == Standing::Expired,
         };

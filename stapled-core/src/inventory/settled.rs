@@ -106,7 +106,7 @@ impl Inventory {
         let entry = known
             .certificates
             .entry(subject)
-            .or_insert_with(|| CertificateRecord::new(chain, generation, inherited.as_ref(), disowned, now));
+            .or_insert_with(|| Box::new(CertificateRecord::new(chain, generation, inherited.as_ref(), disowned, now)));
         let revived = entry.enter(location, source, site);
         if matches!(entry.standing, Standing::Expired | Standing::Retired) {
             // The certificate has returned, or the clock was wrong before: only certificates within their validity are

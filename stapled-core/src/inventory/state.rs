@@ -102,9 +102,9 @@ impl Drop for Told<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The places, by location: the subject of the task *parse*.
-    pub(super) places: BTreeMap<Subject, Place>,
+    pub(super) places: BTreeMap<Subject, Box<Place>>,
     /// The certificates, by the hash of certificate and issuer's key: the subject of the tasks *renew* and *add*.
-    pub(super) certificates: HashMap<Subject, CertificateRecord>,
+    pub(super) certificates: HashMap<Subject, Box<CertificateRecord>>,
     /// The certificates of another stapler that this one has not found yet.
     pub(super) inherited: HashMap<Subject, Inherited>,
     /// Certificates that recently left their last place.

@@ -39,6 +39,6 @@ impl Inventory {
         known.past_places = places;
         known.past_problems = problems;
         drop(known);
-        self.add_issuers(&Subject::from(LOCATION), &issuers);
+        self.add_issuers(&Subject::from(LOCATION), &mut issuers);
     }
 }

@@ -43,24 +43,27 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// id-ce-extKeyUsage, 2.5.29.37.
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
+/// A part of a certificate's bytes. Small, because a stapler may hold a million certificates.
+type Part = Range<u32>;
+
 /// A certificate: its bytes, and the fields that stapling needs.
 ///
 /// Nothing is verified: neither the signature nor the validity.
 #[derive(Clone)]
 pub struct Certificate {
     der: Box<[u8]>,
-    tbs: Range<usize>,
-    pub(super) signature_algorithm: Range<usize>,
-    signature: Range<usize>,
-    subject: Range<usize>,
-    issuer: Range<usize>,
-    key_algorithm: Range<usize>,
-    key: Range<usize>,
-    serial: Range<usize>,
+    tbs: Part,
+    pub(super) signature_algorithm: Part,
+    signature: Part,
+    subject: Part,
+    issuer: Part,
+    key_algorithm: Part,
+    key: Part,
+    serial: Part,
     not_before: Timestamp,
     not_after: Timestamp,
     /// The error of a time of the validity whose form is not that of RFC 5280.
-    odd_time: Option<CertificateError>,
+    odd_time: Option<Box<CertificateError>>,
     is_ca: bool,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
@@ -68,9 +71,9 @@ pub struct Certificate {
     ca_issuers_urls: Vec<String>,
     must_staple: bool,
     ocsp_no_check: bool,
-    unknown_critical_extension: Option<String>,
-    subject_key_id: Option<Range<usize>>,
-    authority_key_id: Option<Range<usize>>,
+    unknown_critical_extension: Option<Box<str>>,
+    subject_key_id: Option<Part>,
+    authority_key_id: Option<Part>,
     name: String,
 }
 
@@ -149,7 +152,9 @@ impl Certificate {
         let range = |part: &[u8]| {
             // Every part is a slice of `bytes`: neither x509-parser nor the reader copies.
             let start = (part.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
-            start..start + part.len()
+            // `MAX_SIZE` is far below.
+            let at = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
+            at(start)..at(start + part.len())
         };
         let mut certificate = Certificate {
             tbs: range(tbs),
@@ -162,7 +167,7 @@ impl Certificate {
             serial: range(der::shortest_integer(parsed.tbs_certificate.raw_serial())),
             not_before: Timestamp::from_unix(parsed.validity().not_before.timestamp()),
             not_after: Timestamp::from_unix(parsed.validity().not_after.timestamp()),
-            odd_time: odd_time(tbs)?,
+            odd_time: odd_time(tbs)?.map(Box::new),
             is_ca: false,
             key_usage: None,
             extended_key_usage: None,
@@ -253,16 +258,18 @@ impl Certificate {
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == OCSP_NOCHECK => self.ocsp_no_check = true,
                 ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    self.unknown_critical_extension = Some(oid::dotted(oid));
+                    self.unknown_critical_extension = Some(oid::dotted(oid).into());
                 }
                 _ => {}
             }
         }
+        self.ocsp_urls.shrink_to_fit();
+        self.ca_issuers_urls.shrink_to_fit();
         Ok(())
     }
 
-    pub(super) fn part(&self, range: &Range<usize>) -> &[u8] {
-        self.der.get(range.clone()).unwrap_or_default()
+    pub(super) fn part(&self, part: &Part) -> &[u8] {
+        self.der.get(part.start as usize..part.end as usize).unwrap_or_default()
     }
 
     /// The DER of the certificate.
@@ -323,7 +330,7 @@ impl Certificate {
     /// The error of a time of the validity whose form is not that of RFC 5280 §4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, or
     /// GeneralizedTime as `YYYYMMDDHHMMSSZ`. OpenSSL's clients refuse certificates with other forms.
     pub(crate) fn odd_time(&self) -> Option<&CertificateError> {
-        self.odd_time.as_ref()
+        self.odd_time.as_deref()
     }
 
     /// Whether the certificate is a CA's, by its basicConstraints.

@@ -42,6 +42,8 @@ pub(super) fn read_response(file: File) -> io::Result<Vec<u8>> {
     if bytes.len() > Staple::MAX_RECEIVED {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
     }
+    // A staple keeps these bytes.
+    bytes.shrink_to_fit();
     Ok(bytes)
 }
 
