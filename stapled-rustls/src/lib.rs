@@ -38,6 +38,7 @@
 
 mod certificates;
 mod known;
+mod shards;
 mod stapling;
 
 pub use certificates::Certificates;

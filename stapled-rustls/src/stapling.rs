@@ -9,17 +9,18 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use stapled_core::chain::CertChain;
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::reason::ReasonCode;
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use stapled_core::source::{CertSource, Scan, SourceError};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::Group;
 
-use crate::known::{Known, Served, with_staple};
+use crate::known::{Known, MAX_CERTIFICATES, with_staple};
 
 /// A certificate resolver that staples: it takes keys and certificates from another resolver, and adds their staples.
 ///
 /// It is a source and a sink of a [`Stapler`](stapled_core::Stapler): [`group`](Stapling::group) gives both. A handshake takes
-/// no lock. A staple that is over is not sent, by the wall clock or by the clock that is never set; so a stapler that hangs
+/// no lock; only the first one of a certificate that was not announced wakes the stapler. A staple that is over is not sent, by the wall clock or by the clock that is never set; so a stapler that hangs
 /// or has ended does no harm.
 pub struct Stapling {
     resolver: Arc<dyn ResolvesServerCert>,
@@ -55,9 +56,9 @@ impl Stapling {
         self.known.learn(&key.cert, true, &*self.clock);
     }
 
-    /// Says that the server does not use this certificate any more: the stapler asks for no further staples. Without this call,
-    /// that happens when the certificate expires, or after a week without a handshake, unless it was announced or is
-    /// must-staple.
+    /// Says that the server does not use this certificate any more: the stapler asks for no further staples, unless another
+    /// source has the certificate. Without this call, that happens after a week without a handshake, once the certificate has
+    /// expired if it was announced or is must-staple.
     pub fn forget(&self, key: &CertifiedKey) {
         if let Some(leaf) = key.cert.first() {
             self.known.forget(leaf);
@@ -71,6 +72,32 @@ impl Stapling {
         match self.known.get(leaf) {
             Some(slot) => !slot.must_staple || slot.has_staple(&*self.clock),
             None => stapled_core::certificate::Certificate::from_der(leaf).map_or(true, |leaf| !leaf.must_staple()),
+        }
+    }
+
+    /// Waits until a server may begin to use this certificate, see [`is_ready`](Stapling::is_ready): a renewed must-staple
+    /// certificate replaces the former one without a handshake that clients refuse. May be dropped.
+    ///
+    /// ```
+    /// # use std::sync::Arc;
+    /// # use rustls::sign::CertifiedKey;
+    /// # use stapled_rustls::{Certificates, Stapling};
+    /// # async fn example(certificates: Certificates, stapling: Stapling, renewed: Arc<CertifiedKey>) {
+    /// stapling.announce(&renewed);
+    /// stapling.ready(&renewed).await;
+    /// certificates.set("www.example.org", renewed);
+    /// # }
+    /// ```
+    pub async fn ready(&self, key: &CertifiedKey) {
+        loop {
+            let delivered = self.known.delivered.notified();
+            tokio::pin!(delivered);
+            // From here on, no delivery goes unnoticed.
+            delivered.as_mut().enable();
+            if self.is_ready(key) {
+                return;
+            }
+            delivered.await;
         }
     }
 
@@ -140,16 +167,18 @@ impl CertSource for Stapling {
 
 #[async_trait]
 impl StapleSink for Stapling {
-    async fn deliver(&self, staple: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
-        // Beyond the limit of certificates there is none; then the certificate is served without a staple.
-        if let Some(slot) = self.known.found(staple.chain().end_entity(), &*self.clock) {
-            slot.serve(Some(Served::new(staple, &*self.clock)));
+    async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        match self.known.deliver(staple, sites, &*self.clock) {
+            true => Ok(Delivered::Confirmed),
+            false => {
+                let what = format!("{MAX_CERTIFICATES} certificates are stapled already, and no further ones");
+                Err(SinkError::unfit(ReasonCode::new("too_many_certificates"), what))
+            }
         }
-        Ok(Delivered::Confirmed)
     }
 
-    async fn withdraw(&self, chain: &CertChain, _: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
-        self.known.withdraw(chain.end_entity().as_der(), why);
+    async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
+        self.known.withdraw(chain.end_entity().as_der(), sites, why);
         Ok(Withdrawn::Confirmed)
     }
 

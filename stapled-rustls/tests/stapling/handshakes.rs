@@ -83,6 +83,21 @@ fn a_certificate_is_replaced_while_the_server_runs() {
 }
 
 #[test]
+fn a_certificate_that_comes_back_still_has_its_staple() {
+    let world = World::new();
+    let lab = responder(&world);
+    let certificates = Arc::new(Certificates::new());
+    let (issued, key) = issue(&world, &lab, "a.test", |profile| profile);
+    certificates.set("a.test", Arc::clone(&key));
+    let server = Server::start(certificates.stapling());
+    let staple = server.wait_for_staple("a.test");
+    let (renewed, new_key) = issue(&world, &lab, "a.test", |profile| profile);
+    certificates.set("a.test", new_key);
+    certificates.set("a.test", key);
+    assert_eq!(server.handshake("a.test"), (issued.der().to_vec(), Some(staple)), "{}", renewed.serial());
+}
+
+#[test]
 fn a_revoked_certificate_has_no_staple_and_one_without_ocsp_is_served() {
     let world = World::new();
     let lab = responder(&world);

@@ -9,7 +9,7 @@ use rustls::sign::CertifiedKey;
 use stapled_ca::Profile;
 use stapled_core::clock::simulated::SimulatedClock;
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::sink::{StapleSink, Withdrawal};
+use stapled_core::sink::{Site, StapleSink, Withdrawal};
 use stapled_core::source::CertSource;
 use stapled_rustls::Stapling;
 use stapled_tests::{World, chain, now};
@@ -113,6 +113,73 @@ async fn what_another_source_found_is_stapled_and_forgotten_when_it_has_gone() {
     assert!(stapling.is_ready(&key));
     stapling.withdraw(&chain(&cert.issued, &world.ca), &[], Withdrawal::Retired).await.unwrap();
     assert_eq!(stapling.staple(key).ocsp, None);
+}
+
+#[tokio::test]
+async fn a_certificate_of_another_source_keeps_its_staple_when_the_server_forgets_it() {
+    let world = World::new();
+    let cert = world.cert("a.test", "http://ocsp.test/");
+    let stapling = stapling(Arc::new(SystemClock));
+    let key = key_of(&cert.issued);
+    stapling.announce(&key);
+    stapling.deliver(&world.staple(&cert, 3600), &[]).await.unwrap();
+    stapling.forget(&key);
+    assert!(stapling.scan().await.unwrap().sightings.is_empty());
+    // The other source has it still: no staple is delivered or withdrawn.
+    assert!(stapling.staple(Arc::clone(&key)).ocsp.is_some());
+    stapling.withdraw(&chain(&cert.issued, &world.ca), &[], Withdrawal::Retired).await.unwrap();
+    assert_eq!(stapling.staple(Arc::clone(&key)).ocsp, None);
+    assert_eq!(stapling.scan().await.unwrap().sightings.len(), 1, "learnt again from this handshake");
+}
+
+#[tokio::test]
+async fn a_staple_stays_until_all_sites_of_its_certificate_are_gone() {
+    let world = World::new();
+    let cert = world.cert("a.test", "http://ocsp.test/");
+    let stapling = stapling(Arc::new(SystemClock));
+    let sites = [Site::named("a file"), Site::named("a row")];
+    stapling.deliver(&world.staple(&cert, 3600), &sites).await.unwrap();
+    let (chain, key) = (chain(&cert.issued, &world.ca), key_of(&cert.issued));
+    assert!(stapling.staple(Arc::clone(&key)).ocsp.is_some());
+    stapling.withdraw(&chain, &sites[..1], Withdrawal::Retired).await.unwrap();
+    assert!(stapling.staple(Arc::clone(&key)).ocsp.is_some());
+    stapling.withdraw(&chain, &sites[1..], Withdrawal::Retired).await.unwrap();
+    assert!(stapling.staple(Arc::clone(&key)).ocsp.is_none());
+    stapling.deliver(&world.staple(&cert, 3600), &sites).await.unwrap();
+    stapling.withdraw(&chain, &sites[..1], Withdrawal::Revoked).await.unwrap();
+    assert!(stapling.staple(key).ocsp.is_none());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_announced_certificate_survives_a_wrong_clock() {
+    let world = World::new();
+    let start = SystemClock.now();
+    let clock = Arc::new(SimulatedClock::starting_at(start));
+    let stapling = stapling(clock.clone());
+    stapling.announce(&key_of(&world.cert("a.test", "http://ocsp.test/").issued));
+    clock.set(start + 10 * 365 * 24 * 60 * MINUTE);
+    stapling.scan().await.unwrap();
+    clock.set(start);
+    assert_eq!(stapling.scan().await.unwrap().sightings.len(), 1);
+}
+
+#[tokio::test]
+async fn ready_waits_for_the_staple_of_a_must_staple_certificate() {
+    let world = World::new();
+    let cert = world.cert_with("a.test", |profile| profile.ocsp_url("http://ocsp.test/").must_staple(true));
+    let stapling = stapling(Arc::new(SystemClock));
+    let key = key_of(&cert.issued);
+    stapling.ready(&key_of(&world.cert("b.test", "http://ocsp.test/").issued)).await;
+    stapling.announce(&key);
+    let mut ready = std::pin::pin!(stapling.ready(&key));
+    assert!(poll_once(ready.as_mut()).await.is_pending());
+    stapling.deliver(&world.staple(&cert, 3600), &[]).await.unwrap();
+    assert!(poll_once(ready.as_mut()).await.is_ready());
+}
+
+/// Polls a future once.
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> std::task::Poll<F::Output> {
+    std::future::poll_fn(|context| std::task::Poll::Ready(future.as_mut().poll(context))).await
 }
 
 /// Whatever happens at the same time, a certificate never gets the staple of another one.
