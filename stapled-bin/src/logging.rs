@@ -5,11 +5,11 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::event::digest::{Alike, Digest};
-use stapled_core::event::line::{self, EventFacts, Form};
-use stapled_core::event::{Event, Observer, Severity};
+use stapled_core::event::Severity;
+use stapled_core::event::line::{self, Form};
 use stapled_core::hook::automation::Automation;
 use stapled_core::io::journal::Journal;
+use stapled_core::io::tracing_observer::TracingObserver;
 use tokio::task::JoinSet;
 use tracing::Level;
 use tracing::field::{Field, Visit};
@@ -47,7 +47,7 @@ pub(crate) enum LoggingError {
 /// Running logging. Dropping it writes the lines that still wait.
 #[must_use]
 pub(crate) struct Started {
-    observer: LogObserver,
+    observer: TracingObserver,
     /// How much is logged.
     pub(crate) verbosity: Verbosity,
     telling: JoinSet<()>,
@@ -66,7 +66,7 @@ impl Started {
 impl Drop for Started {
     fn drop(&mut self) {
         self.telling.abort_all();
-        self.observer.0.rest().iter().for_each(log_alike);
+        self.observer.finish();
     }
 }
 
@@ -154,14 +154,10 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
         let what = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or_default();
         tracing::error!(event = "panic", place, "a bug: {what}");
     }));
-    let observer = LogObserver::default();
-    let digest = Arc::clone(&observer.0);
+    let observer = TracingObserver::joining();
+    let told = observer.clone();
     let mut telling = JoinSet::new();
-    telling.spawn(async move {
-        loop {
-            digest.next().await.iter().for_each(log_alike);
-        }
-    });
+    telling.spawn(async move { told.run().await });
     Ok(Started { observer, verbosity: Verbosity(Arc::new(Mutex::new(filters))), telling, guards })
 }
 
@@ -208,42 +204,6 @@ fn with_sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-/// Logs a line for each event. Of many events that are alike, the first have lines of their own, and the others are counted,
-/// unless every step is logged.
-#[derive(Clone, Default)]
-pub(crate) struct LogObserver(Arc<Digest>);
-
-impl Observer for LogObserver {
-    fn observe(&self, event: &Event) {
-        if tracing::enabled!(target: "stapled", Level::DEBUG) || self.0.passes(event) {
-            log(&event.into());
-        }
-    }
-}
-
-fn log_alike(alike: &Alike) {
-    log(&alike.into());
-}
-
-fn log(of: &EventFacts) {
-    macro_rules! line {
-        ($level:expr) => {
-            tracing::event!(
-                target: "stapled", $level, event = of.event, code = of.code, certificate = of.certificate,
-                serial = of.serial, place = of.place, sink = of.sink, responder = of.responder, outage = of.outage,
-                must_staple = of.must_staple, count = of.count, certificates = of.certificates, among = of.among,
-                "{}", of.text
-            )
-        };
-    }
-    match of.severity {
-        Severity::Debug => line!(Level::DEBUG),
-        Severity::Info => line!(Level::INFO),
-        Severity::Warning => line!(Level::WARN),
-        Severity::Error => line!(Level::ERROR),
-    }
 }
 
 /// Writes lines of one form.
@@ -296,7 +256,7 @@ impl Visit for Line {
 mod tests {
     use std::sync::{Arc, Mutex};
 
-    use stapled_core::event::{About, EventKind};
+    use stapled_core::event::{About, Event, EventKind, Observer};
     use stapled_core::reason::ReasonCode;
     use stapled_core::time::Timestamp;
 
@@ -316,12 +276,15 @@ mod tests {
         }
     }
 
-    fn lines(form: Form, verbosity: u8, tell: impl FnOnce(&LogObserver)) -> String {
+    fn lines(form: Form, verbosity: u8, tell: impl FnOnce(&TracingObserver)) -> String {
+        // One subscriber at a time: the highest level of all decides whether every step is logged.
+        static TURN: Mutex<()> = Mutex::new(());
+        let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let page = Page::default();
         let writer = page.clone();
         let mut filters = Filters { verbosity, filters: Vec::new() };
         let subscriber = tracing_subscriber::registry().with(layer(form, move || writer.clone(), 4, &mut filters));
-        tracing::subscriber::with_default(subscriber, || tell(&LogObserver::default()));
+        tracing::subscriber::with_default(subscriber, || tell(&TracingObserver::joining()));
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()
     }
@@ -393,12 +356,12 @@ mod tests {
 
     #[test]
     fn of_many_alike_the_first_have_lines_unless_every_step_is_logged() {
-        let many = |log: &LogObserver| (0..50).for_each(|number| log.observe(&failed(&number.to_string(), false)));
+        let many = |log: &TracingObserver| (0..50).for_each(|number| log.observe(&failed(&number.to_string(), false)));
         assert_eq!(lines(Form::Words, 3, many).lines().count(), 5);
         assert_eq!(lines(Form::Words, 4, many).lines().count(), 50);
         let said = lines(Form::Words, 3, |log| {
             many(log);
-            log.0.rest().iter().for_each(log_alike);
+            log.finish();
         });
         let last = said.lines().last().unwrap();
         assert!(last.starts_with("45 more certificates (5, 6, 7, …): renewal failed (1×): no answer"), "{last}");

@@ -87,6 +87,43 @@ pub struct Record {
 
 /// The records of an authority. All threads share them, and other processes too if the ledger is outside of the
 /// process.
+///
+/// ```
+/// use stapled_ca::store::StoreError;
+/// use stapled_ca::{Changes, Ledger, Record, Serial, Status};
+///
+/// /// Another ledger, which prints what changes.
+/// #[derive(Debug)]
+/// struct Printed<L>(L);
+///
+/// impl<L: Ledger> Ledger for Printed<L> {
+///     fn add(&self, record: Record, certificate: &[u8]) -> Result<(), StoreError> {
+///         println!("issued {}", record.serial);
+///         self.0.add(record, certificate)
+///     }
+///
+///     fn set_status(&self, serial: &Serial, status: Status) -> Result<Record, StoreError> {
+///         println!("{serial}: {status:?}");
+///         self.0.set_status(serial, status)
+///     }
+///
+///     fn status(&self, serial: &Serial) -> Result<Option<Status>, StoreError> {
+///         self.0.status(serial)
+///     }
+///
+///     fn records(&self) -> Result<Vec<Record>, StoreError> {
+///         self.0.records()
+///     }
+///
+///     fn changes(&self, position: usize, most: usize) -> Result<Changes, StoreError> {
+///         self.0.changes(position, most)
+///     }
+///
+///     fn number_crl(&self, this_update: i64) -> Result<(u64, Vec<Record>), StoreError> {
+///         self.0.number_crl(this_update)
+///     }
+/// }
+/// ```
 pub trait Ledger: Send + Sync + fmt::Debug {
     /// Adds the record of a certificate (DER). A ledger may keep the certificate, too.
     ///

@@ -8,6 +8,22 @@ use crate::task::Subject;
 /// A source of random numbers. All code in this crate that randomizes an instant asks a `Chance`, so that a simulation
 /// can be repeated. Unpredictable values, such as nonces, come from elsewhere. The methods do not wait and cannot be
 /// cancelled.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU32, Ordering};
+///
+/// use stapled_core::chance::Chance;
+///
+/// /// The same numbers in each run of a test: multiples of the golden ratio, without their whole part.
+/// #[derive(Debug, Default)]
+/// struct Even(AtomicU32);
+///
+/// impl Chance for Even {
+///     fn draw(&self) -> f64 {
+///         (f64::from(self.0.fetch_add(1, Ordering::Relaxed)) * 0.618_033_988_75).fract()
+///     }
+/// }
+/// ```
 pub trait Chance: Send + Sync + Debug {
     /// Returns a number in [0, 1), uniformly distributed.
     fn draw(&self) -> f64;

@@ -12,6 +12,21 @@ const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 /// A source of time. All code in this crate that needs the time asks a `Clock`, so that tests can run a year in seconds
 /// and set the clock. No method waits, so none can be cancelled.
+///
+/// ```
+/// use stapled_core::clock::{Clock, SystemClock};
+/// use stapled_core::time::Timestamp;
+///
+/// /// The machine's clock, corrected by a number of seconds that the program has measured.
+/// #[derive(Debug)]
+/// struct Corrected(i64);
+///
+/// impl Clock for Corrected {
+///     fn now(&self) -> Timestamp {
+///         Timestamp::from_unix(SystemClock.now().unix() + self.0)
+///     }
+/// }
+/// ```
 pub trait Clock: Send + Sync + Debug {
     /// The time now.
     fn now(&self) -> Timestamp;

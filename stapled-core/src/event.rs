@@ -1,10 +1,14 @@
 //! Events: what happens in a stapler. Logs, metrics, hooks and progress displays observe them.
 
+#[cfg(any(feature = "metrics", feature = "metrics-facade"))]
+pub(crate) mod count;
 pub mod digest;
-pub(crate) mod facts;
+pub mod facts;
 pub mod faults;
 #[cfg(feature = "serde")]
 pub mod line;
+#[cfg(any(feature = "metrics", feature = "metrics-facade"))]
+pub(crate) mod names;
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,6 +33,22 @@ const REVOKED: ReasonCode = ReasonCode::new("revoked");
 ///
 /// The stages call it in the middle of their work: it must return at once and hand slow work to another task or thread.
 /// A call is never cancelled.
+///
+/// ```
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+///
+/// use stapled_core::event::{Event, Observer};
+///
+/// /// Counts what makes clients refuse a certificate.
+/// #[derive(Default)]
+/// struct Outages(AtomicUsize);
+///
+/// impl Observer for Outages {
+///     fn observe(&self, event: &Event) {
+///         self.0.fetch_add(usize::from(event.is_outage()), Ordering::Relaxed);
+///     }
+/// }
+/// ```
 pub trait Observer: Send + Sync {
     /// Receives an event.
     fn observe(&self, event: &Event);

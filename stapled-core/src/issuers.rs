@@ -23,6 +23,28 @@ const MAX_SIZE: usize = 64 * 1024;
 
 /// Keeps fetched issuers from one run to the next. Its methods may block briefly and are never cancelled. A program that is
 /// killed during a write must find the certificate whole or not at all at its next start.
+///
+/// ```
+/// use std::sync::{Mutex, PoisonError};
+///
+/// use stapled_core::IssuerStore;
+/// use stapled_core::certificate::Certificate;
+///
+/// /// Keeps issuers from one stapler of a program to the next.
+/// #[derive(Default)]
+/// struct Kept(Mutex<Vec<Certificate>>);
+///
+/// impl IssuerStore for Kept {
+///     fn load(&self) -> Vec<Certificate> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+///     }
+///
+///     fn keep(&self, issuer: &Certificate) -> std::io::Result<()> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(issuer.clone());
+///         Ok(())
+///     }
+/// }
+/// ```
 pub trait IssuerStore: Send + Sync {
     /// The kept certificates.
     fn load(&self) -> Vec<Certificate>;

@@ -36,6 +36,59 @@ use census::Census;
 /// - All queues and records are one atomic domain: a step may put on any queue and record any subject.
 ///
 /// The crate's feature `conformance` has the tests of these promises.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::time::Duration;
+///
+/// use stapled_core::scheduler::census::Census;
+/// use stapled_core::scheduler::{Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
+/// use stapled_core::task::{Queue, Subject};
+///
+/// /// Another scheduler, whose steps are counted.
+/// #[derive(Debug)]
+/// struct Counted<S> {
+///     inner: S,
+///     steps: AtomicU64,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl<S: Scheduler> Scheduler for Counted<S> {
+///     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError> {
+///         self.inner.commit(step).await?;
+///         self.steps.fetch_add(1, Ordering::Relaxed);
+///         Ok(())
+///     }
+///
+///     async fn take(&self, from: &[Queue], max: usize, lease: Duration) -> Result<Vec<Lease>, SchedulerError> {
+///         self.inner.take(from, max, lease).await
+///     }
+///
+///     async fn extend(&self, lease: &Lease, by: Duration) -> Result<(), SchedulerError> {
+///         self.inner.extend(lease, by).await
+///     }
+///
+///     async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError> {
+///         self.inner.recorded(subject).await
+///     }
+///
+///     async fn cancel(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+///         self.inner.cancel(which).await
+///     }
+///
+///     async fn hasten(&self, which: Which<'_>) -> Result<u64, SchedulerError> {
+///         self.inner.hasten(which).await
+///     }
+///
+///     async fn configure(&self, queue: &Queue, rules: QueueRules) -> Result<(), SchedulerError> {
+///         self.inner.configure(queue, rules).await
+///     }
+///
+///     async fn census(&self) -> Result<Census, SchedulerError> {
+///         self.inner.census().await
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Scheduler: Send + Sync + Debug {
     /// Waits until at least one task on one of these queues is due, then leases the first due tasks for `lease`: at least

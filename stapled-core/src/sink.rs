@@ -34,6 +34,33 @@ const LEAD: Duration = Duration::from_secs(5);
 ///
 /// Each future of these methods may be dropped before it is ready: when it exceeds [`Requirements::deadline`], or when
 /// the program ends. Each method says what that means.
+///
+/// ```
+/// use std::collections::HashMap;
+/// use std::sync::{Mutex, PoisonError};
+///
+/// use stapled_core::chain::CertChain;
+/// use stapled_core::sink::{Delivered, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
+/// use stapled_core::staple::Staple;
+///
+/// /// The responses that a server sends, by the serial number of the certificate.
+/// #[derive(Default)]
+/// struct Table(Mutex<HashMap<String, Vec<u8>>>);
+///
+/// #[async_trait::async_trait]
+/// impl StapleSink for Table {
+///     async fn deliver(&self, staple: &Staple, _: &[Site]) -> Result<Delivered, SinkError> {
+///         let serial = staple.chain().end_entity().serial_hex();
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(serial, staple.response().to_vec());
+///         Ok(Delivered::Confirmed)
+///     }
+///
+///     async fn withdraw(&self, chain: &CertChain, _: &[Site], _: Withdrawal) -> Result<Withdrawn, SinkError> {
+///         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&chain.end_entity().serial_hex());
+///         Ok(Withdrawn::Confirmed)
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait StapleSink: Send + Sync {
     /// Delivers a staple for a certificate at these sites. One certificate may have several sites. Returns when the

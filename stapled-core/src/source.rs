@@ -21,6 +21,20 @@ pub use version::Version;
 ///
 /// A source names files or gives bytes; the stapler reads and parses them. Two sightings with the same name in two scans
 /// are the same place. The stapler parses a place again when its version differs.
+///
+/// ```
+/// use stapled_core::source::{CertSource, Scan, Sighting, SourceError};
+///
+/// /// The chains that a program has loaded, by name: the certificate first, then its issuer, each DER.
+/// struct Loaded(Vec<(String, Vec<Vec<u8>>)>);
+///
+/// #[async_trait::async_trait]
+/// impl CertSource for Loaded {
+///     async fn scan(&self) -> Result<Scan, SourceError> {
+///         Ok(Scan::of(self.0.iter().map(|(name, chain)| Sighting::chain(name.as_str(), chain))))
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait CertSource: Send + Sync {
     /// Scans everything that the source has now. A part that cannot be read is a problem of the scan and hides nothing

@@ -62,6 +62,6 @@ pub use redis_sentinels::RedisSentinels;
 pub use skip::{how_many, is_full_proof, skip};
 pub use stapled::{Stapled, StapledCommand, built_program, program};
 pub use staples::{Example, chain, now};
-pub use tls::{Handshake, Trust, connect, handshake, handshake_over};
+pub use tls::{Handshake, Trust, client, connect, handshake, handshake_over};
 pub use wait::{LONG, PATIENCE, until, wait_for, wait_for_within, wait_until, wait_until_within};
 pub use world::{Cert, World};

@@ -53,6 +53,17 @@ pub fn connect(socket: &Path, host: &str) -> std::io::Result<(UnixStream, Handsh
 /// # Errors
 /// The handshake fails, for example because the certificate is not trusted.
 pub fn handshake_over(stream: &mut (impl Read + Write), host: &str, trust: Trust<'_>) -> std::io::Result<Handshake> {
+    let (config, seen) = client(trust);
+    let host = ServerName::try_from(host.to_owned()).expect("a host name");
+    let mut client = rustls::ClientConnection::new(Arc::new(config), host).expect("a TLS client");
+    while client.is_handshaking() {
+        client.complete_io(stream)?;
+    }
+    Ok(seen())
+}
+
+/// A TLS client, and what its last handshake showed.
+pub fn client(trust: Trust<'_>) -> (rustls::ClientConfig, impl Fn() -> Handshake) {
     let recorder = Arc::new(Recorder { verifier: verifier(trust), seen: Mutex::default() });
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let config = rustls::ClientConfig::builder_with_provider(provider)
@@ -61,13 +72,7 @@ pub fn handshake_over(stream: &mut (impl Read + Write), host: &str, trust: Trust
         .dangerous()
         .with_custom_certificate_verifier(Arc::clone(&recorder) as Arc<dyn ServerCertVerifier>)
         .with_no_client_auth();
-    let host = ServerName::try_from(host.to_owned()).expect("a host name");
-    let mut client = rustls::ClientConnection::new(Arc::new(config), host).expect("a TLS client");
-    while client.is_handshaking() {
-        client.complete_io(stream)?;
-    }
-    let handshake = recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    Ok(handshake)
+    (config, move || recorder.seen.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
 
 fn verifier(trust: Trust<'_>) -> Option<Arc<WebPkiServerVerifier>> {

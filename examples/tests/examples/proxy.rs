@@ -1,6 +1,4 @@
-use std::io::Write;
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
 
 use stapled_tests::{HttpServer, PATIENCE, wait_for};
 
@@ -23,18 +21,7 @@ fn requests_pass_the_proxy_and_its_certificates_are_stapled() {
     let b = wait_for("the other's staple", || handshake("b.test"));
     assert!(a != b && world.proxy.responses().contains(&a) && world.proxy.responses().contains(&b));
 
-    // `-quiet` reads until the server closes the connection.
-    let mut client = Command::new("openssl")
-        .args(["s_client", "-quiet", "-verify_return_error", "-servername", "b.test", "-connect", &address, "-CAfile"])
-        .arg(world.path("ca.pem"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("openssl");
-    let request = b"GET /path?query HTTP/1.1\r\nHost: b.test\r\nConnection: close\r\n\r\n";
-    client.stdin.as_mut().unwrap().write_all(request).unwrap();
-    let said = client.wait_with_output().unwrap().stdout;
-    let said = String::from_utf8_lossy(&said);
+    let said = world.request(&address, "b.test", "/path?query");
     assert!(said.contains("from the backend"), "{said}");
     assert_eq!(backend.received.lock().unwrap()[0].line, "GET /path?query HTTP/1.1");
     program.signal("INT");

@@ -89,6 +89,21 @@ impl World {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
+    /// What a server answers to a request for this path, as OpenSSL prints it.
+    pub(crate) fn request(&self, address: &str, host: &str, path: &str) -> String {
+        // `-quiet` reads until the server closes the connection.
+        let mut client = Command::new("openssl")
+            .args(["s_client", "-quiet", "-verify_return_error", "-servername", host, "-connect", address, "-CAfile"])
+            .arg(self.path("ca.pem"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("openssl");
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
+        client.stdin.as_mut().unwrap().write_all(request.as_bytes()).unwrap();
+        String::from_utf8_lossy(&client.wait_with_output().unwrap().stdout).into_owned()
+    }
+
     /// The bytes of the staple that a client gets. The client verifies the certificate.
     pub(crate) fn stapled(&self, mut stream: impl Read + Write, host: &str) -> Option<Vec<u8>> {
         let handshake = handshake_over(&mut stream, host, Trust::Root(self.ca.certificate()));

@@ -39,6 +39,22 @@ pub enum Outcome {
 }
 
 /// Receives every question. It is called on the thread that answers, so it must return quickly.
+///
+/// ```
+/// use std::sync::atomic::{AtomicU64, Ordering};
+///
+/// use stapled_ca::responder::{Access, AccessObserver, Outcome};
+///
+/// /// Counts the questions that cost a signature.
+/// #[derive(Default)]
+/// struct Signatures(AtomicU64);
+///
+/// impl AccessObserver for Signatures {
+///     fn asked(&self, access: &Access) {
+///         self.0.fetch_add(u64::from(access.outcome == Outcome::Signed), Ordering::Relaxed);
+///     }
+/// }
+/// ```
 pub trait AccessObserver: Send + Sync {
     /// Called after each question.
     fn asked(&self, access: &Access);

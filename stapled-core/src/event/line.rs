@@ -1,88 +1,17 @@
-//! Events as lines of a log: their facts, and the forms in which programs and people read them.
+//! The lines of a log, in the forms that programs and people read.
 
 use std::fmt::{self, Write};
 
 use serde_json::{Map, Value};
 
-use super::digest::Alike;
-use super::{Event, Severity};
+use super::Severity;
 use crate::describe::visible::Visible;
-use crate::reason::ReasonCode;
 use crate::time::Timestamp;
 
 /// The longest value in JSON and in the journal, in bytes: the size of a datagram to the journal is limited.
 const MAX_VALUE: usize = 16 * 1024;
 /// The fields that every object of JSON has; those that do not apply are null.
 const STABLE: [&str; 8] = ["time", "level", "event", "code", "certificate", "responder", "server", "text"];
-
-/// The facts of an event, or of events that are alike, for a line of a log. A fact that does not apply is `None`.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-#[allow(missing_docs, reason = "the names are those of the fields in a line")]
-pub struct EventFacts {
-    pub event: &'static str,
-    pub severity: Severity,
-    pub code: Option<&'static str>,
-    pub certificate: Option<String>,
-    pub serial: Option<String>,
-    /// The places, joined by commas.
-    pub place: Option<String>,
-    pub sink: Option<String>,
-    pub responder: Option<String>,
-    pub outage: Option<bool>,
-    pub must_staple: Option<bool>,
-    /// Of events that are alike: how many there are.
-    pub count: Option<u64>,
-    /// Of events that are alike: how many certificates they are about.
-    pub certificates: Option<u64>,
-    /// Of events that are alike: the names of some certificates.
-    pub among: Option<String>,
-    /// The event in words.
-    pub text: String,
-}
-
-impl From<&Event> for EventFacts {
-    fn from(event: &Event) -> Self {
-        let about = event.certificate.as_deref();
-        let severity = event.severity();
-        let must_staple = about.filter(|about| about.must_staple).map(|_| true);
-        let urgent = if must_staple.is_some() && severity >= Severity::Warning { "MUST-STAPLE " } else { "" };
-        EventFacts {
-            event: event.kind.name(),
-            severity,
-            code: event.kind.code().map(ReasonCode::as_str),
-            certificate: about.map(|about| about.name.clone()),
-            serial: about.map(|about| about.serial.clone()),
-            place: Some(event.places().join(",")).filter(|places| !places.is_empty()),
-            sink: event.sink().map(str::to_owned),
-            responder: event.responder(),
-            outage: event.is_outage().then_some(true),
-            must_staple,
-            count: None,
-            certificates: None,
-            among: None,
-            text: format!("{urgent}{event}"),
-        }
-    }
-}
-
-/// Of the certificates, only some are named.
-impl From<&Alike> for EventFacts {
-    fn from(alike: &Alike) -> Self {
-        let of_last = EventFacts::from(&alike.event);
-        let urgent = if of_last.text.starts_with("MUST-STAPLE ") { "MUST-STAPLE " } else { "" };
-        EventFacts {
-            certificate: None,
-            serial: None,
-            place: None,
-            count: Some(alike.count),
-            certificates: Some(alike.certificates),
-            among: Some(alike.among.join(", ")),
-            text: format!("{urgent}{alike}"),
-            ..of_last
-        }
-    }
-}
 
 /// A line of a log: a text, and fields in their order. Control characters are escaped in each form.
 #[derive(Clone, Debug)]

@@ -22,10 +22,14 @@ pub mod journal;
 pub mod memory;
 pub mod memory_sink;
 pub mod memory_source;
+#[cfg(feature = "metrics-facade")]
+pub mod metrics_observer;
 pub mod open;
 pub mod own_socket;
 pub mod screen;
 #[cfg(feature = "files")]
 mod stamp;
+#[cfg(feature = "tracing")]
+pub mod tracing_observer;
 #[cfg(feature = "files")]
 mod watch;

@@ -1,7 +1,7 @@
 //! Numbers for monitoring (feature `metrics`), in the text formats of OpenMetrics and Prometheus.
 //!
 //! [`Metrics`] counts events as an observer, and reads the state of a stapler through its handle each time the numbers are
-//! asked for. The number of series is bounded: `names` limits the values of labels, and certificates have series of their
+//! asked for. The number of series is bounded: `event::names` limits the values of labels, and certificates have series of their
 //! own only up to a limit. `docs/monitoring.md` lists every metric.
 //!
 //! `tally` has what events add up to, `state` what the handle shows, `requests` the time that responders take,
@@ -9,7 +9,6 @@
 
 pub mod exposition;
 mod labels;
-mod names;
 mod requests;
 mod state;
 mod tally;

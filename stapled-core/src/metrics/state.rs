@@ -7,9 +7,9 @@ use std::time::Duration;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Certificate, Gauges, Percentile, Responder, Server, State, Tasks, count, gauge};
-use super::names::{Names, shown};
 use super::tally::Tally;
 use crate::event::About;
+use crate::event::names::{Names, shown};
 use crate::inventory::Inventory;
 use crate::inventory::standing::CertificateStatus;
 use crate::overview::{Row, Totals};

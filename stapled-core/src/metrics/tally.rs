@@ -10,31 +10,27 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
 use super::labels::{Code, Delivery, EventLabels, Fraction, Gauges, Responder, Source, count};
-use super::names::Names;
+use crate::event::count::{Counting, GOOD};
 use crate::event::facts::host_of;
-use crate::event::{Event, EventKind, Severity};
+use crate::event::names::Names;
+#[cfg(feature = "web")]
+use crate::event::names::shown;
+use crate::event::{Event, EventKind};
 use crate::time::Timestamp;
 
-/// How many reason codes, names of events, servers, responders and sources are told apart. The rest has the label `other`.
-const CODES: usize = 200;
-const EVENTS: usize = 100;
-const SERVERS: usize = 100;
+/// How many responders and sources are told apart. The rest has the label `other`.
 const RESPONDERS: usize = 50;
 const SOURCES: usize = 100;
 /// The bounds of the times that responders take, in seconds. A request is given up after some ten seconds.
 const BOUNDS: [f64; 9] = [0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
-/// The outcome of a renewal that brought a staple, as a code.
-const GOOD: &str = "good";
 
 /// What events add up to. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
+    counting: Counting,
     renewals: Family<Code, Counter>,
-    codes: Names,
     events: Family<EventLabels, Counter>,
-    event_names: Names,
     deliveries: Family<Delivery, Counter>,
-    servers: Names,
     durations: Family<Responder, Histogram, fn() -> Histogram>,
     failures: Family<Responder, Counter>,
     asked: Arc<Mutex<BTreeMap<String, Asked>>>,
@@ -66,12 +62,10 @@ impl Tally {
         // A counter that appears with its first count shows no increase.
         renewals.get_or_create(&Code { code: GOOD.to_owned() }).inc_by(0);
         Tally {
+            counting: Counting::new(),
             renewals,
-            codes: Names::up_to(CODES),
             events: Family::default(),
-            event_names: Names::up_to(EVENTS),
             deliveries: Family::default(),
-            servers: Names::up_to(SERVERS),
             durations: Family::new_with_constructor(|| Histogram::new(BOUNDS)),
             failures: Family::default(),
             asked: Arc::default(),
@@ -83,33 +77,20 @@ impl Tally {
 
     /// Counts an event.
     pub(super) fn count(&self, event: &Event) {
-        let labels = EventLabels { event: self.event_names.of(event.kind.name()), severity: word(event.severity()) };
-        self.events.get_or_create(&labels).inc();
-        match &event.kind {
-            EventKind::Renewed { .. } => self.renewed(GOOD),
-            EventKind::RenewalFailed { code, .. } => self.renewed(code.as_str()),
-            EventKind::Revoked { .. } => self.renewed("revoked"),
-            EventKind::Delivered { sink, .. } => self.delivered(sink, "delivered"),
-            EventKind::DeliveryFailed { sink, withdrawing: None, .. } => self.delivered(sink, "failed"),
-            EventKind::Withdrawn { sink, confirmed: true, .. } => self.delivered(sink, "withdrawn"),
-            EventKind::DeliveryFailed { sink, .. } | EventKind::Withdrawn { sink, .. } => {
-                self.delivered(sink, "not_withdrawn");
-            }
-            EventKind::Scanned { source, places, took, .. } => {
-                let scan = Scan { at: event.at, took: *took, places: *places };
-                let source = self.sources.of(source);
-                self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(source, scan);
-            }
-            _ => {}
+        let count = self.counting.of(event);
+        let (name, severity) = count.event;
+        self.events.get_or_create(&EventLabels { event: name, severity }).inc();
+        if let Some(code) = count.renewal {
+            self.renewals.get_or_create(&Code { code }).inc();
         }
-    }
-
-    fn renewed(&self, code: &str) {
-        self.renewals.get_or_create(&Code { code: self.codes.of(code) }).inc();
-    }
-
-    fn delivered(&self, sink: &str, outcome: &'static str) {
-        self.deliveries.get_or_create(&Delivery { server: self.servers.of(sink), outcome }).inc();
+        if let Some((server, outcome)) = count.delivery {
+            self.deliveries.get_or_create(&Delivery { server, outcome }).inc();
+        }
+        if let EventKind::Scanned { source, places, took, .. } = &event.kind {
+            let scan = Scan { at: event.at, took: *took, places: *places };
+            let source = self.sources.of(source);
+            self.scans.lock().unwrap_or_else(PoisonError::into_inner).insert(source, scan);
+        }
     }
 
     /// Counts a request to the responder at this URL.
@@ -129,7 +110,7 @@ impl Tally {
     #[cfg(feature = "web")]
     pub(super) fn requests_to(&self, responder: &str) -> (u64, u64, Option<Duration>) {
         let asked = self.asked.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(asked) = asked.get(&super::names::shown(responder)) else { return (0, 0, None) };
+        let Some(asked) = asked.get(&shown(responder)) else { return (0, 0, None) };
         let requests = u32::try_from(asked.requests).unwrap_or(u32::MAX);
         (asked.requests, asked.failures, asked.time.checked_div(requests))
     }
@@ -168,14 +149,5 @@ impl Tally {
             took,
         );
         registry.register("source_places", "Places with certificates at the last scan of a source", places);
-    }
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Debug => "debug",
-        Severity::Info => "info",
-        Severity::Warning => "warning",
-        Severity::Error => "error",
     }
 }

@@ -21,6 +21,24 @@ const AT_ONCE: usize = 256;
 static ROOM: Semaphore = Semaphore::const_new(AT_ONCE);
 
 /// Finds the addresses of host names.
+///
+/// ```
+/// use std::io;
+/// use std::net::{IpAddr, Ipv4Addr};
+///
+/// use stapled_ca::session::Names;
+///
+/// /// Names for a test: this machine has all of them.
+/// #[derive(Debug)]
+/// struct Here;
+///
+/// #[async_trait::async_trait]
+/// impl Names for Here {
+///     async fn addresses(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+///         Ok(vec![Ipv4Addr::LOCALHOST.into()])
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Names: Send + Sync + fmt::Debug {
     /// The addresses of a host name.

@@ -14,6 +14,27 @@ use super::{http_01, tls_alpn_01};
 use crate::session::challenge::{Challenge, ChallengeType};
 
 /// Tests challenges.
+///
+/// ```
+/// use stapled_ca::session::{Challenge, ProbeError, Prober};
+///
+/// /// Believes the names that another program has verified, and tests all others.
+/// #[derive(Debug)]
+/// struct Verified<P> {
+///     names: Vec<String>,
+///     others: P,
+/// }
+///
+/// #[async_trait::async_trait]
+/// impl<P: Prober> Prober for Verified<P> {
+///     async fn prove(&self, challenge: &Challenge) -> Result<(), ProbeError> {
+///         match self.names.contains(&challenge.name) {
+///             true => Ok(()),
+///             false => self.others.prove(challenge).await,
+///         }
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Prober: Send + Sync + fmt::Debug {
     /// Tests one challenge.

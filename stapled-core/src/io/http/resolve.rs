@@ -27,6 +27,24 @@ const PENALTY: Duration = Duration::from_secs(600);
 const MAX_PENALTIES: usize = 1024;
 
 /// Resolves host names to addresses.
+///
+/// ```
+/// use std::io;
+/// use std::net::IpAddr;
+///
+/// use stapled_core::io::http::Resolver;
+///
+/// /// One address for all hosts: that of a proxy which forwards by the Host header.
+/// #[derive(Debug)]
+/// struct Fixed(IpAddr);
+///
+/// #[async_trait::async_trait]
+/// impl Resolver for Fixed {
+///     async fn resolve(&self, _: &str) -> io::Result<Vec<IpAddr>> {
+///         Ok(vec![self.0])
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait Resolver: fmt::Debug + Send + Sync {
     /// Returns the addresses of a host, in the order of the attempts. The fetcher limits the time.

@@ -6,25 +6,25 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crate::describe::visible::Visible;
 
 /// The value that stands for all beyond the limit.
-pub(super) const OTHER: &str = "other";
+pub(crate) const OTHER: &str = "other";
 /// How long a value may be, in bytes.
 const LENGTH: usize = 256;
 
 /// The values of one label: the first ones up to a limit, and `other`. Clones share them.
 #[derive(Clone, Debug)]
-pub(super) struct Names {
+pub(crate) struct Names {
     known: Arc<Mutex<HashSet<String>>>,
     limit: usize,
 }
 
 impl Names {
     /// No value yet, and at most this many.
-    pub(super) fn up_to(limit: usize) -> Self {
+    pub(crate) fn up_to(limit: usize) -> Self {
         Names { known: Arc::default(), limit }
     }
 
     /// The value of the label for this name.
-    pub(super) fn of(&self, name: &str) -> String {
+    pub(crate) fn of(&self, name: &str) -> String {
         let name = shown(name);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if known.contains(&name) {
@@ -39,7 +39,7 @@ impl Names {
 }
 
 /// A name as the value of a label: hidden characters are escaped, and a long name is cut.
-pub(super) fn shown(name: &str) -> String {
+pub(crate) fn shown(name: &str) -> String {
     let shown = Visible::new(name).to_string();
     if shown.len() <= LENGTH {
         return shown;
