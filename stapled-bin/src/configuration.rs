@@ -23,6 +23,7 @@ use crate::options::option::Opt;
 use crate::options::settings::{Settings, split};
 use crate::options::value::LogFormat;
 use crate::options::{file, value};
+use crate::serving::Serving;
 
 /// Everything that the program needs to run.
 #[derive(Debug)]
@@ -43,6 +44,8 @@ pub(crate) struct Configuration {
     pub(crate) hook: Option<HookSettings>,
     pub(crate) reload: Option<ReloadSettings>,
     pub(crate) monitoring: Monitoring,
+    /// The responder for servers.
+    pub(crate) serving: Option<Serving>,
     /// Where the daemon answers `stapled status`. None: at the usual path, if this user can create it.
     pub(crate) control_socket: Option<PathBuf>,
     /// The group that may ask for the state.
@@ -104,12 +107,14 @@ impl Configuration {
     /// Checks settings.
     pub(crate) fn of(settings: Settings) -> Result<Self, ConfigurationError> {
         let mut notes = Vec::new();
+        let serving = Serving::of(&settings)?;
         let mut haproxys = configured(&settings)?;
         if haproxys.is_empty() && !has_paths(&settings) {
             haproxys = loaded(&settings)?;
         }
         if !haproxys.iter().any(|haproxy| haproxy.certificates == Certificates::Loaded) {
-            let of_paths = paths(&settings, !haproxys.is_empty(), &mut notes)?;
+            let is_cache = serving.as_ref().is_some_and(|serving| !serving.issuers.is_empty());
+            let of_paths = paths(&settings, is_cache || !haproxys.is_empty(), &mut notes)?;
             haproxys.splice(0..0, of_paths);
         }
         let staple_files = staple_files(&settings, &haproxys)?;
@@ -134,6 +139,7 @@ impl Configuration {
             hook,
             reload: reload(&settings)?,
             monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
+            serving,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
             control_group: settings.get(&option::CONTROL_GROUP),
             notes,
@@ -328,7 +334,7 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles
         Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
         _ => None,
     });
-    if let Some(path) = without_sockets {
+    if let (Some(path), false) = (without_sockets, settings.has(&option::LISTEN)) {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
         return Err(settings.unusable(&option::NO_STAPLE_FILES, what));
     }

@@ -26,6 +26,7 @@ mod redis_address;
 mod run;
 mod run_error;
 mod service_manager;
+mod serving;
 mod shared_cache;
 mod show;
 mod signals;
@@ -44,7 +45,7 @@ use stapled_core::hook::settings::HELP;
 use stapled_haproxy::{Haproxy, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
-use crate::commands::{check, clean, convert_config, fetch, inspect, log_level, probe, renew, status, verify};
+use crate::commands::{check, clean, convert_config, fetch, inspect, log_level, probe, renew, serve, status, verify};
 use crate::configuration::{Certificates, Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
@@ -91,6 +92,7 @@ enum Command {
     Clean(Box<clean::Clean>),
     Status(status::Status),
     Renew(renew::Renew),
+    Serve(Box<serve::Serve>),
     LogLevel(log_level::LogLevel),
     Verify(verify::Verify),
     Fetch(Box<fetch::Fetch>),
@@ -157,10 +159,11 @@ impl Cli {
 
     /// Does what the command line asks for, and returns the exit code.
     fn run(self) -> Result<u8, CommandError> {
-        if let Some(command) = self.command {
-            return command.run(&mut io::stdout().lock());
-        }
-        let arguments = self.options.settings;
+        let arguments = match self.command {
+            Some(Command::Serve(serve)) => serve.settings(),
+            Some(command) => return command.run(&mut io::stdout().lock()),
+            None => self.options.settings,
+        };
         if arguments.get(&option::EXAMPLE_CONFIG) {
             return answer(&mut io::stdout(), &example(), GOOD);
         }
@@ -200,6 +203,7 @@ impl Command {
             Command::Clean(clean) => clean.run(out),
             Command::Status(status) => status.run(out),
             Command::Renew(renew) => renew.run(out),
+            Command::Serve(_) => Ok(GOOD),
             Command::LogLevel(level) => level.run(out),
             Command::Verify(verify) => verify.run(out),
             Command::Fetch(fetch) => fetch.run(out),
@@ -295,7 +299,7 @@ Durations:
 Signals:
   SIGTERM and SIGINT stop stapled, a second one at once. SIGHUP makes it read its configuration again, with the same
   arguments: it keeps its staples, and asks no CA because of the reload. A configuration with an error is refused as a
-  whole, and the old one stays in effect. Changes of --pid-file, --control-socket, --haproxy-socket-keepalive and the
+  whole, and the old one stays in effect. Changes of --pid-file, --control-socket, --listen, --haproxy-socket-keepalive and the
   logging options need a restart. Changes of certificates need no signal.
 
 Hook:

@@ -134,7 +134,7 @@ async fn pass(
     signals: &mut Signals,
 ) -> Result<Passed, RunError> {
     let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
-    let stapler = wiring::stapler(configuration, &mut haproxys, automation, None, observer.cloned())?;
+    let stapler = wiring::stapler(configuration, &mut haproxys, automation, None, None, observer.cloned())?;
     if let Some(before) = before {
         stapler.inherit(before);
     }

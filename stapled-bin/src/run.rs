@@ -8,6 +8,7 @@ use stapled_core::hook::automation::Automation;
 use stapled_core::inventory::Inventory;
 use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
 use stapled_core::metrics::Metrics;
+use stapled_core::responder::Responder;
 use stapled_core::stapler::Stapler;
 use stapled_haproxy::{Handshakes, Haproxys, Processes};
 use tokio::sync::oneshot;
@@ -24,7 +25,7 @@ use crate::options::declarations as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
 use crate::service_manager::ServiceManager;
-use crate::show::{counted, show};
+use crate::show::{self, counted, show};
 use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
 
@@ -94,7 +95,9 @@ async fn keep(
     let handshakes = metrics.as_ref().map(counted);
     let processes = Processes::new();
     let mut haproxys = wiring::haproxys(&configuration, &processes).map_err(WiringError::from)?;
-    let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, metrics.as_ref(), [])?;
+    let responder = configuration.serving.as_ref().map(|_| Responder::new());
+    let (shown, served) = (metrics.as_ref(), responder.as_ref());
+    let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, shown, served, [])?;
     let control = control_socket(&configuration)?;
     if let (Some(socket), Some(group)) = (&control, &configuration.control_group) {
         socket.share_with(group)?;
@@ -104,8 +107,12 @@ async fn keep(
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     log_notes(&configuration);
-    let known = Arc::new(Known::new(stapler.handle(), metrics.clone(), logging.verbosity.clone()));
-    let showing = show(&configuration.monitoring, metrics.as_ref(), &known).await?;
+    let known = Arc::new(Known::new(stapler.handle(), metrics.clone(), responder.clone(), logging.verbosity.clone()));
+    let mut showing = show(&configuration.monitoring, metrics.as_ref(), &known).await?;
+    if let (Some(serving), Some(responder)) = (&configuration.serving, served) {
+        metrics.iter().for_each(|metrics| metrics.add(responder.numbers()));
+        show::answer(responder, &serving.addresses, &mut showing).await?;
+    }
     let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
     let mut running = Running::start(stapler);
     let mut accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
@@ -114,7 +121,7 @@ async fn keep(
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
-                match wiring::stapler(&configuration, &mut haproxys, &automation, metrics.as_ref(), []) {
+                match wiring::stapler(&configuration, &mut haproxys, &automation, shown, served, []) {
                     Ok(stapler) => {
                         running = running.replace(stapler, &known).await;
                         let what = "other admin sockets are used now, because HAProxy's configuration has changed";
@@ -138,7 +145,7 @@ async fn keep(
             biased;
             // A file that cannot be read, such as one on a network file system, does not keep the program from stopping.
             () = signals.stop_only() => break,
-            reloaded = reload(&configuration, &invocation, &automation, metrics.as_ref(), &haproxys, &processes) => reloaded,
+            reloaded = reload(&configuration, &invocation, &automation, (shown, served), &haproxys, &processes) => reloaded,
         };
         if let Some((new, stapler, new_haproxys, new_automation)) = reloaded {
             running = running.replace(stapler, &known).await;
@@ -174,7 +181,7 @@ async fn reload(
     old: &Configuration,
     invocation: &Arc<Invocation>,
     automation: &Automation,
-    metrics: Option<&Metrics>,
+    (metrics, responder): (Option<&Metrics>, Option<&Responder>),
     haproxys: &Haproxys,
     processes: &Processes,
 ) -> Option<Reloaded> {
@@ -200,7 +207,7 @@ async fn reload(
     let automation = new_automation.as_ref().unwrap_or(automation);
     let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);
-        let stapler = wiring::stapler(&new, &mut opened, automation, metrics, [])?;
+        let stapler = wiring::stapler(&new, &mut opened, automation, metrics, responder, [])?;
         Ok((stapler, opened))
     });
     match joined {
@@ -232,8 +239,10 @@ fn accompany(
 /// The settings that have changed, and take effect only after a restart.
 fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
     let keepalive = |of: &Configuration| of.settings.get(&option::HAPROXY_SOCKET_KEEPALIVE);
+    let addresses = |of: &Configuration| of.serving.as_ref().map(|serving| serving.addresses.clone());
     let changed = [
         ("one-off, daemon or pid-file", old.mode != new.mode),
+        ("listen", addresses(old) != addresses(new)),
         ("control-socket", old.control_socket != new.control_socket),
         ("http, metrics-file or metrics-certificates", old.monitoring != new.monitoring),
         ("control-group", old.control_group != new.control_group),

@@ -22,6 +22,8 @@ pub(crate) enum RunError {
     ControlSocket(#[from] OwnSocketError),
     #[error("--http {0}")]
     Http(#[from] WebError),
+    #[error("--listen {0}")]
+    Listen(WebError),
     #[error("cannot start: {0}")]
     Io(#[from] io::Error),
     #[error(transparent)]
@@ -40,6 +42,7 @@ impl RunError {
             RunError::PidFile(_)
             | RunError::ControlSocket(_)
             | RunError::Http(_)
+            | RunError::Listen(_)
             | RunError::Io(_)
             | RunError::Scheduler(_)
             | RunError::BrokenOff => 1,

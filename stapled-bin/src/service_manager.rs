@@ -192,7 +192,7 @@ mod tests {
             let work = async {
                 let source = DirectorySource::new("/nonexistent");
                 let stapler = Stapler::builder().source(source).sink(FileSink::new()).build().unwrap();
-                manager.ready(&Arc::new(Known::new(stapler.handle(), None, Verbosity::default())));
+                manager.ready(&Arc::new(Known::new(stapler.handle(), None, None, Verbosity::default())));
                 hanging.await.unwrap();
                 let blocked = tokio::spawn(async move {
                     begun.send(()).unwrap();

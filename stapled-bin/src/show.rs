@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use stapled_core::metrics::Metrics;
 use stapled_core::overview::json::json_line;
+use stapled_core::responder::Responder;
 use stapled_core::web::Web;
+use stapled_core::web::address::WebAddress;
 use stapled_core::web::conclusion::{Conclude, Conclusion};
 use stapled_core::web::listener::WebError;
 use stapled_haproxy::Handshakes;
@@ -14,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::control::known::Known;
 use crate::monitoring::Monitoring;
+use crate::run_error::RunError;
 use crate::summary::Totals;
 
 /// How often the file is written.
@@ -36,6 +39,16 @@ pub(crate) async fn show(
         tasks.spawn(write(metrics.clone(), file.clone()));
     }
     Ok(tasks)
+}
+
+/// Answers servers at these addresses, until the tasks are dropped.
+pub(crate) async fn answer(responder: &Responder, at: &[WebAddress], tasks: &mut JoinSet<()>) -> Result<(), RunError> {
+    for address in at {
+        let (web, responder) = (Web::listen(address).await.map_err(RunError::Listen)?, responder.clone());
+        tracing::info!(event = "listening", address = %web.address(), "OCSP questions are answered");
+        tasks.spawn(async move { responder.serve(web).await });
+    }
+    Ok(())
 }
 
 /// The handshakes that HAProxys count, among the numbers.

@@ -7,7 +7,9 @@ use stapled_core::event::Observer;
 use stapled_core::hook::automation::Automation;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::io::issuers::IssuerDirectory;
+use stapled_core::io::memory_source::MemorySource;
 use stapled_core::metrics::Metrics;
+use stapled_core::responder::Responder;
 use stapled_core::stapler::{BuildError, Stapler};
 use stapled_haproxy::configuration::ConfigurationError as ReadError;
 use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
@@ -82,6 +84,7 @@ pub(crate) fn stapler(
     haproxys: &mut Haproxys,
     automation: &Automation,
     metrics: Option<&Metrics>,
+    responder: Option<&Responder>,
     further: impl IntoIterator<Item = Arc<dyn Observer>>,
 ) -> Result<Stapler, WiringError> {
     let settings = &configuration.settings;
@@ -112,6 +115,12 @@ pub(crate) fn stapler(
     if let Some(store) = issuer_store(configuration)? {
         builder = builder.issuer_store(store);
     }
+    if let Some(responder) = responder {
+        builder = builder.sink(responder.clone());
+        if configuration.haproxys.is_empty() {
+            builder = builder.source(MemorySource::new());
+        }
+    }
     // Files first: what is not delivered to a server is there for its next start.
     if let Some(sink) = configuration.staple_files.sink() {
         builder = match automation.reload() {
@@ -119,7 +128,12 @@ pub(crate) fn stapler(
             None => builder.sink(sink),
         };
     }
-    Ok(builder.groups(haproxys.groups()).build()?)
+    let stapler = builder.groups(haproxys.groups()).build()?;
+    if let Some(responder) = responder {
+        responder.allow(configuration.serving.iter().flat_map(|serving| serving.issuers.clone()));
+        responder.watch(stapler.handle());
+    }
+    Ok(stapler)
 }
 
 /// How many renewals the limit of open files allows at once. A failure for want of one would count as the responder's.

@@ -15,5 +15,6 @@ pub(crate) mod probe;
 #[cfg(feature = "redis")]
 pub(crate) mod redis;
 pub(crate) mod renew;
+pub(crate) mod serve;
 pub(crate) mod status;
 pub(crate) mod verify;

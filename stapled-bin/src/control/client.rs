@@ -85,7 +85,7 @@ impl Client {
             }
             take(text, &line).map_err(ClientError::Output)?;
             if let Line::Last(last) = line {
-                return Ok(last);
+                return Ok(*last);
             }
         }
     }

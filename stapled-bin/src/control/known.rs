@@ -2,6 +2,7 @@
 
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::metrics::Metrics;
+use stapled_core::responder::Responder;
 use stapled_core::stapler::Handle;
 use stapled_core::time::Timestamp;
 use tokio::sync::{Semaphore, watch};
@@ -17,6 +18,8 @@ const RENEWALS: usize = 4;
 pub(crate) struct Known {
     /// The numbers that show the stapler's state.
     metrics: Option<Metrics>,
+    /// The responder that answers servers.
+    ocsp: Option<Responder>,
     since: Timestamp,
     current: watch::Sender<(Handle, Timestamp)>,
     /// One permit for each renewal that a client waits for.
@@ -27,13 +30,14 @@ pub(crate) struct Known {
 
 impl Known {
     /// The stapler of a process that starts now.
-    pub(crate) fn new(handle: Handle, metrics: Option<Metrics>, verbosity: Verbosity) -> Self {
+    pub(crate) fn new(handle: Handle, metrics: Option<Metrics>, ocsp: Option<Responder>, verbosity: Verbosity) -> Self {
         let now = SystemClock.now();
         if let Some(metrics) = &metrics {
             metrics.watch(handle.clone());
         }
         Known {
             metrics,
+            ocsp,
             since: now,
             current: watch::Sender::new((handle, now)),
             renewals: Semaphore::new(RENEWALS),
@@ -70,6 +74,7 @@ impl Known {
             pid: std::process::id(),
             since: self.since.to_string(),
             configured: self.current().1.to_string(),
+            answered: self.ocsp.as_ref().map(Responder::questions).unwrap_or_default(),
         };
         Last { totals, scanning, daemon }
     }

@@ -1,5 +1,6 @@
 //! What client and daemon send to each other, and where.
 
+use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
 use std::path::{Path, PathBuf};
 
@@ -48,7 +49,7 @@ pub(crate) enum Question {
 pub(crate) enum Line {
     Responder(Box<ResponderRow>),
     Row(Box<Row>),
-    Last(Last),
+    Last(Box<Last>),
     Notice(Notice),
 }
 
@@ -85,13 +86,18 @@ pub(crate) struct Daemon {
     pub(crate) since: String,
     /// The time at which it last read its configuration.
     pub(crate) configured: String,
+    /// The OCSP questions of servers that it has answered, by their result. Empty: it answers none.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) answered: BTreeMap<String, u64>,
 }
 
 impl Display for Daemon {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (version, pid) = (Visible::new(&self.version), self.pid);
         let (since, configured) = (Visible::new(&self.since), Visible::new(&self.configured));
-        write!(f, "stapled {version}, process {pid}, running since {since}, configured {configured}")
+        write!(f, "stapled {version}, process {pid}, running since {since}, configured {configured}")?;
+        let mut answered = self.answered.iter().filter(|(_, number)| **number > 0);
+        answered.try_for_each(|(result, number)| write!(f, "; OCSP {} {number}", Visible::new(result)))
     }
 }
 

@@ -152,6 +152,26 @@ options! {
             only for certificates whose staple is past half of its validity, or older than --maximum-interval",
     }
 
+    LISTEN: Vec<String> = TEXTS {
+        name: "listen", value_name: "ADDRESS", section: Section::Serving,
+        example: Example::Off(r#"["127.0.0.1:8888"]"#),
+        doc: "Where the daemon answers OCSP questions of servers such as nginx: a loopback address with a port, or the path of a \
+            unix socket",
+        fallback: Fallback::Words("nowhere; `stapled serve`: 127.0.0.1:8888"),
+    }
+
+    LISTEN_ANYWHERE: bool = SWITCH {
+        name: "listen-anywhere", section: Section::Serving,
+        doc: "Allow addresses of `listen` that other machines can reach",
+    }
+
+    ALLOW_ISSUER: Vec<String> = TEXTS {
+        name: "allow-issuer", value_name: "FILE=URL", section: Section::Serving,
+        example: Example::Off(r#"["/etc/ssl/issuing-ca.pem=http://ocsp.ca.example/"]"#),
+        doc: "Answer questions about all certificates of the CA in FILE (a path from the root), too, by asking the responder at \
+            URL. Always allowed are the CAs that issued certificates of the daemon",
+    }
+
     MINIMUM_VALIDITY: Duration = DURATION_FROM_0 {
         name: "minimum-validity", value_name: "DURATION", section: Section::Asking,
         doc: "The validity that a staple has left at its renewal, at least, unless that is more than half of its \

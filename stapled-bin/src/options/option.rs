@@ -81,6 +81,7 @@ pub(crate) enum Section {
     Certificates,
     Haproxy,
     Files,
+    Serving,
     Asking,
     Believing,
     Running,
@@ -91,10 +92,11 @@ pub(crate) enum Section {
 
 impl Section {
     /// Every section with its heading.
-    pub(crate) const ALL: [(Section, &'static str); 9] = [
+    pub(crate) const ALL: [(Section, &'static str); 10] = [
         (Section::Certificates, "Certificates"),
         (Section::Haproxy, "HAProxy"),
         (Section::Files, "Files"),
+        (Section::Serving, "Answering servers that ask by themselves"),
         (Section::Asking, "Asking the CA"),
         (Section::Believing, "Believing its answers"),
         (Section::Running, "Running"),

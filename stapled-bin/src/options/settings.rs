@@ -86,6 +86,13 @@ impl Settings {
         }
     }
 
+    /// The same settings, with this word for an option that they leave open.
+    pub(crate) fn or<T>(mut self, option: &Opt<T>, word: &str) -> Settings {
+        let said = Said { given: Given::words([word]), origin: Origin::CommandLine };
+        self.0.entry(option.declaration.name).or_insert(said);
+        self
+    }
+
     /// The same settings without one.
     pub(crate) fn without<T>(mut self, option: &Opt<T>) -> Settings {
         self.0.remove(option.declaration.name);

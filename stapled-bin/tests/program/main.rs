@@ -32,6 +32,7 @@ mod reload;
 mod reload_command;
 mod renew;
 mod running;
+mod serve;
 mod shared_cache;
 mod status;
 mod vectors;

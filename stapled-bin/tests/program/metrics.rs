@@ -88,7 +88,7 @@ fn promtool(arguments: &[&str], input: &str) {
 #[test]
 fn the_table_of_the_document_is_what_the_program_exposes_and_promtool_accepts_it() {
     let world = World::new();
-    let (running, address) = running(&world, &[]);
+    let (running, address) = running(&world, &["--listen", "127.0.0.1:0"]);
     let got = get(&address, "/metrics");
     assert_eq!(got.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
     promtool(&["check", "metrics"], &got.body);

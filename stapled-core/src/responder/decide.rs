@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::allowed::AllowedIssuer;
 use super::asked::Answering;
-use super::index::{Allowed, Index, is_complete};
+use super::index::{Index, is_complete};
 use super::key::Key;
 use super::parts::Parts;
 use super::prepared::{Prepared, Renewal};
@@ -124,7 +125,7 @@ impl Question {
     }
 
     /// Asks the CA, or joins another client's question.
-    async fn ask(&self, handle: &Handle, issuer: &Allowed) -> Reply {
+    async fn ask(&self, handle: &Handle, issuer: &AllowedIssuer) -> Reply {
         let (parts, now) = (&self.parts, self.parts.clock.steady());
         if let Some(refused) = parts.asked.refused(&self.key, now) {
             return refused;

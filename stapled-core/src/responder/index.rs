@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::allowed::AllowedIssuer;
 use super::key::Key;
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
@@ -23,30 +24,23 @@ const MAX_URLS: usize = 4;
 pub(super) const HASHES: [CertIdHash; 4] =
     [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
 
-/// An issuer that may be asked about its certificates.
-#[derive(Clone, Debug)]
-pub(super) struct Allowed {
-    pub(super) certificate: Arc<Certificate>,
-    pub(super) urls: Vec<String>,
-}
-
 /// The numbers of issuers by name and key.
 type Numbers = HashMap<(Box<[u8]>, Box<[u8]>), usize>;
 
 /// The issuers that may be asked, and the certificates of the stapler.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    issuers: Vec<Allowed>,
+    issuers: Vec<AllowedIssuer>,
     by_id: HashMap<Box<[u8]>, usize>,
     known: HashMap<(usize, Box<[u8]>), Subject>,
 }
 
 impl Index {
     /// The index of these issuers, and of the certificates of a stapler with their issuers.
-    fn of(configured: &[Allowed], handle: &Handle) -> Self {
+    fn of(configured: &[AllowedIssuer], handle: &Handle) -> Self {
         let mut index = Index::default();
         let mut numbers = Numbers::new();
-        for Allowed { certificate, urls } in configured {
+        for AllowedIssuer { certificate, urls } in configured {
             index.issuer_of(certificate, certificate.subject(), || urls.clone(), &mut numbers);
         }
         for chain in handle.inventory().chains() {
@@ -68,7 +62,7 @@ impl Index {
         let key = certificate.public_key();
         let number = *numbers.entry((name.into(), key.into())).or_insert_with(|| {
             let number = self.issuers.len();
-            self.issuers.push(Allowed { certificate: Arc::clone(certificate), urls: Vec::new() });
+            self.issuers.push(AllowedIssuer { certificate: Arc::clone(certificate), urls: Vec::new() });
             let keys = HASHES.iter().filter_map(|hash| Key::of(&CertId::new(*hash, name, key, &[1])));
             self.by_id.extend(keys.map(|key| (key.issuer().into(), number)));
             number
@@ -84,7 +78,7 @@ impl Index {
     }
 
     /// The issuer of the certificate in question, if it may be asked.
-    pub(super) fn issuer(&self, key: &Key) -> Option<&Allowed> {
+    pub(super) fn issuer(&self, key: &Key) -> Option<&AllowedIssuer> {
         self.issuers.get(*self.by_id.get(key.issuer())?)
     }
 
@@ -96,7 +90,7 @@ impl Index {
 
 /// The present index.
 pub(super) struct Indexes {
-    configured: Mutex<Arc<Vec<Allowed>>>,
+    configured: Mutex<Arc<Vec<AllowedIssuer>>>,
     current: ArcSwap<Index>,
     made: tokio::sync::Mutex<Option<Made>>,
 }
@@ -105,7 +99,7 @@ pub(super) struct Indexes {
 struct Made {
     handle: Handle,
     changes: watch::Receiver<u64>,
-    configured: Arc<Vec<Allowed>>,
+    configured: Arc<Vec<AllowedIssuer>>,
     at: Instant,
 }
 
@@ -115,7 +109,7 @@ impl Indexes {
     }
 
     /// Sets the issuers that may be asked whether the stapler has certificates of them or not.
-    pub(super) fn allow(&self, issuers: Vec<Allowed>) {
+    pub(super) fn allow(&self, issuers: Vec<AllowedIssuer>) {
         *self.configured.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(issuers);
     }
 

@@ -9,6 +9,7 @@
 //! `limits` and `asked` bound the questions to the CA and the memory of their results, `decide` chooses the answer, `http` reads
 //! questions, and `tally` counts them.
 
+pub mod allowed;
 mod asked;
 mod decide;
 mod http;

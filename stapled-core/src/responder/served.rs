@@ -1,14 +1,14 @@
 //! The responder as a program uses it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use prometheus_client::collector::Collector;
 
-use super::index::Allowed;
+use super::allowed::AllowedIssuer;
 use super::parts::Parts;
-use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::clock::{Clock, SystemClock};
 use crate::reason::ReasonCode;
@@ -60,11 +60,10 @@ impl Responder {
         Responder(Arc::new(Parts::new(Arc::new(clock))))
     }
 
-    /// Sets issuers about whose certificates the CA is asked at these URLs, whether the stapler has certificates of them or
-    /// not. Those of the stapler's certificates are always allowed.
-    pub fn allow(&self, issuers: impl IntoIterator<Item = (Certificate, Vec<String>)>) {
-        let allowed = |(certificate, urls)| Allowed { certificate: Arc::new(certificate), urls };
-        self.0.indexes.allow(issuers.into_iter().map(allowed).collect());
+    /// Sets issuers about whose certificates the CA is asked, whether the stapler has certificates of them or not. Those of the
+    /// stapler's certificates are always allowed.
+    pub fn allow(&self, issuers: impl IntoIterator<Item = AllowedIssuer>) {
+        self.0.indexes.allow(issuers.into_iter().collect());
     }
 
     /// Uses this stapler from now on, in place of another one. The responder is one of its sinks.
@@ -88,8 +87,8 @@ impl Responder {
     }
 
     /// The numbers of questions by their result: `good`, `not_modified`, `unauthorized`, `try_later`, `malformed`, `not_ocsp`.
-    pub fn questions(&self) -> Vec<(&'static str, u64)> {
-        self.0.tally.questions().collect()
+    pub fn questions(&self) -> BTreeMap<String, u64> {
+        self.0.tally.questions().map(|(result, number)| (result.to_owned(), number)).collect()
     }
 }
 

@@ -8,6 +8,7 @@ use stapled_core::chain::named::NamedCertificate;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::ocsp::{CertIdHash, ResponseStatus};
 use stapled_core::refresh::RefreshPolicy;
+use stapled_core::responder::allowed::AllowedIssuer;
 use stapled_core::staple::Judge;
 use stapled_tests::{chain, wait_until};
 
@@ -49,7 +50,7 @@ fn an_issuer_can_be_allowed_without_a_certificate_of_it() {
     let world = World::new();
     let cert = world.issue("a.test");
     assert_eq!(get(world.address, &world.id(&cert)).error(), Some(ResponseStatus::Unauthorized));
-    world.responder.allow([(world.issuer(), vec![world.url()])]);
+    world.responder.allow([AllowedIssuer::new(world.issuer(), [world.url()])]);
     assert_eq!(get(world.address, &world.id(&cert)).error(), None);
 }
 

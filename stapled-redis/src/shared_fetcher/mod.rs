@@ -178,7 +178,7 @@ impl<F: OcspFetcher> OcspFetcher for SharedFetcher<F> {
         }
     }
 
-    /// Others do not share these answers: they are judged by whoever asks.
+    /// These answers are not shared: without the certificate, they are judged elsewhere.
     async fn fetch_by_cert_id(&self, request: &OcspRequest, method: Method, url: &str) -> Result<Answer, FetchError> {
         self.inner.fetch_by_cert_id(request, method, url).await
     }
