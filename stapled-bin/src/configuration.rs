@@ -6,6 +6,7 @@ use std::time::Duration;
 use stapled_core::hook::reload::ReloadSettings;
 use stapled_core::hook::settings::HookSettings;
 use stapled_core::io::directory::DirectorySource;
+use stapled_core::io::file::server::FileServer;
 use stapled_core::refresh::RefreshPolicy;
 use stapled_core::sink::StapleSink;
 use stapled_core::staple::JudgePolicy;
@@ -23,6 +24,7 @@ use crate::options::option::Opt;
 use crate::options::settings::{Settings, split};
 use crate::options::value::LogFormat;
 use crate::options::{file, value};
+use crate::servers::{no_other, servers};
 use crate::serving::Serving;
 
 /// Everything that the program needs to run.
@@ -35,6 +37,8 @@ pub(crate) struct Configuration {
     /// The environment in which configurations of HAProxy are read.
     pub(crate) surroundings: Surroundings,
     pub(crate) staple_files: StapleFiles,
+    /// The servers that read staples from files under names of their own.
+    pub(crate) servers: Vec<FileServer>,
     pub(crate) issuer_dir: Option<PathBuf>,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) judging: JudgePolicy,
@@ -42,7 +46,8 @@ pub(crate) struct Configuration {
     pub(crate) mode: Mode,
     pub(crate) logging: Logging,
     pub(crate) hook: Option<HookSettings>,
-    pub(crate) reload: Option<ReloadSettings>,
+    /// The reload commands: that of the staple files, and that of each server.
+    pub(crate) reloads: Vec<Option<ReloadSettings>>,
     pub(crate) monitoring: Monitoring,
     /// The responder for servers.
     pub(crate) serving: Option<Serving>,
@@ -117,19 +122,26 @@ impl Configuration {
             let of_paths = paths(&settings, is_cache || !haproxys.is_empty(), &mut notes)?;
             haproxys.splice(0..0, of_paths);
         }
-        let staple_files = staple_files(&settings, &haproxys)?;
+        let servers = servers(&settings)?;
+        let staple_files = staple_files(&settings, &haproxys, servers.is_empty())?;
+        no_other(&settings, &servers, &staple_files)?;
+        let (servers, mut reloads): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
+        reloads.insert(0, reload(&settings, &reloads)?);
         let mode = mode(&settings)?;
         let logging = logging(&settings, &mode)?;
         let mut hook = hook(&settings)?;
         if let Some(hook) = &mut hook {
-            hook.renewed_after = staple_files.sink().map(|sink| sink.name());
+            let first = servers.first().map(FileServer::sink);
+            hook.renewed_after = staple_files.sink().or(first).map(|sink| sink.name());
         }
         // Only the patterns are checked here.
         search(&settings, Path::new("/"))?;
         Ok(Configuration {
+            reloads,
             haproxys,
             surroundings: Surroundings::default(),
             staple_files,
+            servers,
             issuer_dir: path(&settings, &option::ISSUER_DIR)?,
             refresh: refresh(&settings)?,
             judging: judge_policy(&settings),
@@ -137,7 +149,6 @@ impl Configuration {
             mode,
             logging,
             hook,
-            reload: reload(&settings)?,
             monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
             serving,
             control_socket: path(&settings, &option::CONTROL_SOCKET)?,
@@ -321,10 +332,22 @@ fn paired(
     }
 }
 
-fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles, ConfigurationError> {
+fn staple_files(
+    settings: &Settings,
+    haproxys: &[Haproxy],
+    has_no_servers: bool,
+) -> Result<StapleFiles, ConfigurationError> {
     let directory = path(settings, &option::STAPLE_DIR)?;
     if !settings.get(&option::NO_STAPLE_FILES) {
+        let is_haproxy = |one: &Haproxy| !one.sockets.is_empty() || !matches!(one.certificates, Certificates::Path(_));
+        let is_wanted = directory.is_some() || settings.has(&option::RELOAD_COMMAND) || haproxys.iter().any(is_haproxy);
+        if settings.has(&option::LAYOUT) || !has_no_servers && !is_wanted {
+            return Ok(StapleFiles::Nowhere);
+        }
         return Ok(directory.map_or(StapleFiles::BesideCertificates, StapleFiles::In));
+    }
+    if settings.has(&option::LAYOUT) {
+        return Err(settings.unusable(&option::LAYOUT, "names of staple files, and no-staple-files: leave one out"));
     }
     if directory.is_some() {
         let what = "a directory for staples, and no-staple-files: leave one out";
@@ -334,7 +357,7 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy]) -> Result<StapleFiles
         Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
         _ => None,
     });
-    if let (Some(path), false) = (without_sockets, settings.has(&option::LISTEN)) {
+    if let (Some(path), false, true) = (without_sockets, settings.has(&option::LISTEN), has_no_servers) {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
         return Err(settings.unusable(&option::NO_STAPLE_FILES, what));
     }
@@ -404,9 +427,14 @@ fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError>
     hook.events(events).map(Some).map_err(|error| settings.unusable(&option::HOOK_EVENTS, error.to_string()))
 }
 
-fn reload(settings: &Settings) -> Result<Option<ReloadSettings>, ConfigurationError> {
-    let Some(command) = settings.get(&option::RELOAD_COMMAND) else {
-        let stray = [&option::RELOAD_PAUSE, &option::RELOAD_TIMEOUT].into_iter().find(|option| settings.has(option));
+fn reload(
+    settings: &Settings,
+    others: &[Option<ReloadSettings>],
+) -> Result<Option<ReloadSettings>, ConfigurationError> {
+    let Some(command) = settings.get(&option::RELOAD_COMMAND).filter(|_| !settings.has(&option::LAYOUT)) else {
+        let durations = [&option::RELOAD_PAUSE, &option::RELOAD_TIMEOUT];
+        let is_used = others.iter().any(Option::is_some);
+        let stray = durations.into_iter().find(|option| settings.has(option) && !is_used);
         return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to reload-command")));
     };
     let unusable = |what: String| settings.unusable(&option::RELOAD_COMMAND, what);

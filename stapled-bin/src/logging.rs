@@ -59,7 +59,7 @@ impl Started {
     /// Starts the hook and the reload command, with this log. To be called inside a tokio runtime.
     pub(crate) fn automation(&self, configuration: &Configuration) -> Automation {
         let log = Arc::new(self.observer.clone());
-        Automation::start(log, configuration.hook.as_ref(), configuration.reload.as_ref())
+        Automation::start(log, configuration.hook.as_ref(), &configuration.reloads)
     }
 }
 

@@ -25,6 +25,7 @@ mod progress;
 mod redis_address;
 mod run;
 mod run_error;
+mod servers;
 mod service_manager;
 mod serving;
 mod shared_cache;

@@ -203,7 +203,7 @@ async fn reload(
         Ok(Err(error)) => return refused(&error),
         Err(_) => return refused(&format!("it could not be read within {} seconds", READING.as_secs())),
     };
-    let new_automation = automation.changed(new.hook.as_ref(), new.reload.as_ref());
+    let new_automation = automation.changed(new.hook.as_ref(), &new.reloads);
     let automation = new_automation.as_ref().unwrap_or(automation);
     let joined = wiring::haproxys(&new, processes).map_err(WiringError::from).and_then(|mut opened| {
         opened.succeed(haproxys);

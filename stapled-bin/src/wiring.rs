@@ -122,11 +122,11 @@ pub(crate) fn stapler(
         }
     }
     // Files first: what is not delivered to a server is there for its next start.
-    if let Some(sink) = configuration.staple_files.sink() {
-        builder = match automation.reload() {
-            Some(reload) => builder.sink(reload.sink(sink)),
-            None => builder.sink(sink),
-        };
+    let servers = configuration.servers.iter().map(|server| Some(server.sink()));
+    for (number, sink) in std::iter::once(configuration.staple_files.sink()).chain(servers).enumerate() {
+        if let Some(sink) = sink {
+            builder = builder.shared_sink(automation.telling(number, sink));
+        }
     }
     let stapler = builder.groups(haproxys.groups()).build()?;
     if let Some(responder) = responder {

@@ -3,8 +3,9 @@
 #
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
-# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, apache2, hitch, h2o, exim4, dovecot, caddy, lighttpd, redis,
-# valkey, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace, promtool, chromium (without windows), python or faketime.
+# A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, apache2, hitch, h2o, exim4, dovecot, postfix (for postconf),
+# caddy, lighttpd, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace, promtool, chromium (without
+# windows), python or faketime.
 # What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas,
 # VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
 # GnuTLS, and FAKETIME_LIB to the library that makes a program see another time. Modules of servers are beside bin, in the folder
@@ -58,6 +59,7 @@ package_of() {
 program_of() {
     case $1 in
     gnutls) echo ocsptool ;;
+    postfix) echo postconf ;;
     promtool | apache2 | exim4 | dovecot | lighttpd) echo "$1" ;;
     *) package_of "$1" ;;
     esac
@@ -67,6 +69,7 @@ runs() {
     case $1 in
     */openssl | openssl | */caddy | caddy) "$1" version ;;
     */exim4 | exim4) "$1" -bV -C /dev/null ;;
+    */postconf | postconf) "$1" -d -c /dev mail_version ;;
     */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace | */promtool | promtool | */chromium-headless-shell | \
         chromium-headless-shell | */hitch | hitch | */dovecot | dovecot)
         "$1" --version
@@ -149,7 +152,7 @@ unpack() {
 # The folders with libraries under a root, joined by colons.
 libraries() {
     local root=$1 folder joined=
-    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib "$root"/usr/lib "$root"/usr/lib/dovecot; do
+    for folder in "$root"/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu* "$root"/usr/lib/*-linux-gnu*/pulseaudio "$root"/lib "$root"/usr/lib "$root"/usr/lib/{dovecot,postfix}; do
         [[ -d $folder ]] && joined+=${joined:+:}$folder
     done
     echo "$joined"
@@ -316,7 +319,7 @@ bring_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|apache2|hitch|h2o|exim4|dovecot|caddy|lighttpd|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|apache2|hitch|h2o|exim4|dovecot|postfix|caddy|lighttpd|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -326,7 +329,7 @@ flock 9
 haproxies=() valkey= python= faketime=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | apache2 | hitch | h2o | exim4 | dovecot | caddy | lighttpd | redis | gnutls | patch | strace | promtool | chromium)
+    haproxy | openssl | nginx | apache2 | hitch | h2o | exim4 | dovecot | postfix | caddy | lighttpd | redis | gnutls | patch | strace | promtool | chromium)
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-

@@ -125,6 +125,8 @@ pub(super) fn prepared<'a>(
         .issuer_directory(wiring::issuer_directory(configuration))
         .responder_overrides(configuration.network.overrides.clone())
         .progress(|read, of| terminal.show(read, of));
+    let directories = configuration.servers.iter().filter_map(|server| Some((server.name(), server.directory()?)));
+    let check = directories.fold(check, |check, (name, directory)| check.staple_directory(name, directory));
     // The service runs with this file.
     let is_services = configuration.settings.are_of(Path::new(USUAL_PATH));
     Ok(if is_services { check.service_unit("stapled.service") } else { check })

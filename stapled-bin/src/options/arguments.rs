@@ -155,8 +155,8 @@ fn argument(option: &Declaration, take: Take) -> Arg {
             let values = choices().into_iter().map(|(word, explanation)| PossibleValue::new(word).help(explanation));
             argument.value_parser(PossibleValuesParser::new(values))
         }
-        // The command line has no groups.
-        Shape::Text | Shape::Groups => argument,
+        // The command line has no tables.
+        Shape::Text | Shape::Tables { .. } => argument,
         Shape::Texts | Shape::Sockets => argument.action(ArgAction::Append).num_args(list),
         Shape::Path => as_path(argument),
         Shape::PathOr(default) => as_path(argument).num_args(0..=1).default_missing_value(default),
@@ -211,7 +211,7 @@ fn given(option: &Declaration, matches: &ArgMatches) -> Given {
         Shape::Count => {
             Given::words(Some(matches.get_count(name)).filter(|count| *count > 0).map(|count| count.to_string()))
         }
-        Shape::Groups => Given::default(),
+        Shape::Tables { .. } => Given::default(),
         _ => Given::words(matches.get_raw(name).into_iter().flatten()),
     }
 }

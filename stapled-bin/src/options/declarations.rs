@@ -11,7 +11,7 @@ use stapled_haproxy::Transactions;
 
 use super::kind::*;
 use super::option::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
-use super::value::{Group, LogFormat};
+use super::value::{Group, LogFormat, Table};
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
 macro_rules! options {
@@ -119,6 +119,15 @@ options! {
         example: Example::Off(r#""/var/lib/stapled/staples""#),
         doc: "An existing directory for the staples that cannot be written beside their certificate (CERT.ocsp), \
             because a server that loads CERT would not find the issuer: HAProxy would not start",
+    }
+
+    LAYOUT: Option<String> = TEXT {
+        name: "layout", value_name: "LAYOUT", section: Section::Files, example: Example::Off(r#""nginx""#),
+        doc: "The names of staple files: a server whose names they are (nginx, nginx-file, hitch, h2o, exim, envoy, \
+            kubernetes), or a name with placeholders, such as {name}.ocsp or {parent}/tls.ocsp-staple. For a certificate \
+            /etc/tls/example.org/cert.pem, {file} is cert.pem, {name} is cert, {parent} is example.org, {serial} is the serial \
+            number, {md5} is the MD5 of the path. They are in --staple-dir, if it is set, otherwise beside the certificates",
+        fallback: Fallback::Words("{file}.ocsp, where HAProxy looks"),
     }
 
     NO_STAPLE_FILES: bool = SWITCH {
@@ -467,6 +476,19 @@ options! {
 
     GROUP: Vec<Group> = GROUPS {
         name: "group", section: Section::Groups, topic: Some(Topic::Paths), place: Place::File,
+        example: Example::On("paths = [\"/etc/haproxy/internal\"]\nsockets = [\"/run/haproxy/internal.sock\"]"),
         doc: "Paths, and the sockets that their staples go to",
+    }
+
+    SERVER: Vec<Table> = SERVERS {
+        name: "server", section: Section::Servers, place: Place::File,
+        example: Example::On("layout = \"hitch\"\ndirectory = \"/var/lib/hitch\"\nreload = \"systemctl restart hitch\"\n\
+            certificates = [\"/etc/hitch/**\"]\nname = \"front\""),
+        doc: "A server that reads staples from files. `layout` is as the setting of this name. The staples lie beside their \
+            certificates, or in `directory`. `reload` is the command that tells the server; `reload-pause` and \
+            `reload-timeout` are as the settings of these names. `certificates` has patterns, as `ignore` does, for a server \
+            that has not all of them. `name` is the server in messages, otherwise its layout",
+        note: "With a [[server]], files beside certificates that no server asks for are written only if there is a HAProxy, a \
+            staple-dir or a reload-command.",
     }
 }

@@ -14,12 +14,6 @@ without the dashes; `stapled --help` lists them. Arguments win over this file, a
 directory. Durations are numbers of seconds, or texts such as \"90s\", \"15m\", \"2h\", \"7d\" and \"1h30m\". A line that is commented out shows the default, unless the comment says otherwise. `stapled --check-config` \
 checks the file.";
 
-const GROUP: &str = "\
-#[[group]]
-#paths = [\"/etc/haproxy/internal\"]
-#sockets = [\"/run/haproxy/internal.sock\"]
-";
-
 /// The example configuration file, with every setting.
 pub(crate) fn example() -> String {
     let mut file = comment(HEAD);
@@ -63,7 +57,7 @@ fn entry(option: &Declaration) -> String {
         _ => {}
     }
     let line = match (option.shape, option.example) {
-        (Shape::Groups, _) => GROUP.to_owned(),
+        (Shape::Tables { .. }, _) => format!("#[[{}]]\n#{}\n", option.name, value.replace('\n', "\n#")),
         (_, Example::On(_)) => format!("{} = {value}\n", option.name),
         _ => format!("#{} = {value}\n", option.name),
     };

@@ -16,7 +16,7 @@ use super::declarations::ALL;
 use super::option::{Declaration, Shape};
 use super::original::is_original;
 use super::settings::{Origin, Position, Settings};
-use super::value::{Given, Group};
+use super::value::{Given, Table};
 use crate::fault::ConfigurationError;
 use crate::text::nearest;
 
@@ -134,7 +134,7 @@ fn advice(name: &str, value: &DeValue<'_>) -> String {
         return format!(": --{name} is for the command line only");
     }
     if matches!(value, DeValue::Table(_)) {
-        return ": settings stand at the top, in no section; only [[group]] is one".to_owned();
+        return ": settings stand at the top, in no section; only [[group]] and [[server]] are sections".to_owned();
     }
     let keys = ALL.iter().filter(|option| option.is_key());
     match nearest(name, keys.flat_map(|option| std::iter::once(option.name).chain(option.alias))) {
@@ -188,45 +188,36 @@ impl Text<'_> {
             Shape::Texts | Shape::Sockets | Shape::Paths | Shape::JoinedPaths => {
                 Given::words(texts(value.get_ref()).ok_or_else(|| no(TEXTS))?)
             }
-            Shape::Groups => Given { groups: self.groups(option, value)?, ..Given::default() },
+            Shape::Tables { .. } => Given { tables: self.tables(option, value)?, ..Given::default() },
             // The file has none.
             Shape::Count => Given::default(),
         })
     }
 
-    fn groups(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Vec<Group>, Fault> {
-        let no = |span, what: String| self.fault(span, format!("{}: {what}", option.name));
-        let tables = value.get_ref().as_array();
-        let tables = tables.ok_or_else(|| no(value.span(), "[[group]] tables are needed".to_owned()))?;
-        let mut groups = Vec::new();
-        for table in tables {
-            let keys = table.get_ref().as_table();
-            let keys = keys.ok_or_else(|| no(table.span(), "[[group]] tables are needed".to_owned()))?;
-            let mut group = Group::default();
-            let mut has_paths = false;
-            for (key, value) in keys {
-                let texts = || {
-                    let no = || no(value.span(), format!("{}: {TEXTS}, not {}", key.get_ref(), self.at(value)));
-                    texts(value.get_ref()).ok_or_else(no)
+    fn tables(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Vec<Table>, Fault> {
+        let (name, Shape::Tables { keys, needed }) = (option.name, option.shape) else { return Ok(Vec::new()) };
+        let no = |span, what: String| self.fault(span, format!("{name}: {what}"));
+        let tables_needed = |span| no(span, format!("[[{name}]] tables are needed"));
+        let mut tables = Vec::new();
+        for table in value.get_ref().as_array().ok_or_else(|| tables_needed(value.span()))? {
+            let mut given = Table::new();
+            for (key, value) in table.get_ref().as_table().ok_or_else(|| tables_needed(table.span()))? {
+                let Some((key, shape)) = keys.iter().find(|(known, _)| *known == key.get_ref().replace('_', "-"))
+                else {
+                    let known: Vec<&str> = keys.iter().map(|(known, _)| *known).collect();
+                    let what = format!("a {name} has no {:?}, only {}", key.get_ref(), known.join(" and "));
+                    return Err(no(key.span(), what));
                 };
-                match key.get_ref().as_ref() {
-                    "paths" => {
-                        has_paths = true;
-                        group.paths = texts()?.into_iter().map(PathBuf::from).collect();
-                    }
-                    "sockets" => group.sockets = texts()?,
-                    unknown => {
-                        let what = format!("a group has no {unknown:?}, only paths and sockets");
-                        return Err(no(key.span(), what));
-                    }
-                }
+                let read = self.given(&Declaration { name: key, ..Declaration::of(*shape) }, value);
+                let named = |fault: Fault| Fault { what: format!("{name}: {}", fault.what), ..fault };
+                given.insert(*key, read.map_err(named)?);
             }
-            if !has_paths {
-                return Err(no(table.span(), "a group needs paths".to_owned()));
+            if !given.contains_key(needed) {
+                return Err(no(table.span(), format!("a {name} needs {needed}")));
             }
-            groups.push(group);
+            tables.push(given);
         }
-        Ok(groups)
+        Ok(tables)
     }
 
     fn fault(&self, span: Range<usize>, what: String) -> Fault {

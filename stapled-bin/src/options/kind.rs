@@ -10,7 +10,7 @@ use stapled_core::time::span::Span;
 use stapled_haproxy::Transactions;
 
 use super::option::Shape;
-use super::value::{Choice, Given, Group, LogFormat, choices};
+use super::value::{Choice, Given, Group, LogFormat, Table, choices};
 
 /// A kind of options: which values an option takes, and how the program reads them.
 pub(crate) struct Kind<T> {
@@ -67,7 +67,36 @@ pub(crate) const PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::Paths, read: p
 /// Items of paths that commas join.
 pub(crate) const JOINED_PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::JoinedPaths, read: paths };
 /// The `[[group]]` tables of the file.
-pub(crate) const GROUPS: Kind<Vec<Group>> = Kind { shape: Shape::Groups, read: |given| given.groups.clone() };
+pub(crate) const GROUPS: Kind<Vec<Group>> = Kind {
+    shape: Shape::Tables { keys: &[("paths", Shape::Paths), ("sockets", Shape::Sockets)], needed: "paths" },
+    read: |given| {
+        let group = |table| Group { paths: PATHS.of(table, "paths"), sockets: SOCKETS.of(table, "sockets") };
+        given.tables.iter().map(group).collect()
+    },
+};
+/// The `[[server]]` tables of the file.
+pub(crate) const SERVERS: Kind<Vec<Table>> = Kind {
+    shape: Shape::Tables {
+        keys: &[
+            ("name", Shape::Text),
+            ("layout", Shape::Text),
+            ("directory", Shape::Path),
+            ("certificates", Shape::Texts),
+            ("reload", Shape::Text),
+            ("reload-pause", Shape::Duration { least: 1 }),
+            ("reload-timeout", Shape::Duration { least: 1 }),
+        ],
+        needed: "layout",
+    },
+    read: |given| given.tables.clone(),
+};
+
+impl<T> Kind<T> {
+    /// The value of a key of this kind in a table.
+    pub(crate) fn of(&self, table: &Table, key: &str) -> T {
+        (self.read)(table.get(key).unwrap_or(&Given::default()))
+    }
+}
 
 const fn numbers(of: &'static str, least: u64, most: u64) -> Shape {
     Shape::Number { of, least, most }

@@ -71,8 +71,8 @@ pub(crate) enum Shape {
     JoinedPaths,
     /// Addresses of sockets; commas join the addresses of an item.
     Sockets,
-    /// The `[[group]]` tables of the file.
-    Groups,
+    /// Tables of the file, with these keys; one of them is needed.
+    Tables { keys: &'static [(&'static str, Shape)], needed: &'static str },
 }
 
 /// A heading of the help, and a part of the example file. The help has them in this order.
@@ -88,11 +88,12 @@ pub(crate) enum Section {
     Telling,
     Logging,
     Groups,
+    Servers,
 }
 
 impl Section {
     /// Every section with its heading.
-    pub(crate) const ALL: [(Section, &'static str); 10] = [
+    pub(crate) const ALL: [(Section, &'static str); 11] = [
         (Section::Certificates, "Certificates"),
         (Section::Haproxy, "HAProxy"),
         (Section::Files, "Files"),
@@ -103,6 +104,7 @@ impl Section {
         (Section::Telling, "Telling"),
         (Section::Logging, "Logging"),
         (Section::Groups, "Paths with sockets of their own, besides those above"),
+        (Section::Servers, "Servers that read staples from files, each with names and a command of its own"),
     ];
 
     /// The heading.

@@ -135,9 +135,12 @@ fn resolve(shape: Shape, given: &mut Given, base: &Path) {
             _ => {}
         }
     }
-    for group in &mut given.groups {
-        group.paths.iter_mut().for_each(|path| *path = base.join(&*path));
-        group.sockets.iter_mut().for_each(|item| *item = addresses(item, base));
+    let Shape::Tables { keys, .. } = shape else { return };
+    for table in &mut given.tables {
+        for (key, given) in table {
+            let shape = keys.iter().find(|(known, _)| known == key).map(|(_, shape)| *shape);
+            shape.into_iter().for_each(|shape| resolve(shape, given, base));
+        }
     }
 }
 

@@ -162,6 +162,10 @@ fn entry(option: &Declaration) -> String {
     }
     match (option.place, option.example) {
         (Place::CommandLine, _) => text.push_str("\n\nOn the command line only."),
+        (_, Example::On(value) | Example::Off(value)) if matches!(option.shape, Shape::Tables { .. }) => {
+            let lines = format!("[[{}]]\n{value}", option.name).replace('\n', "\n    ");
+            text.push_str(&format!("\n\nIn the file:\n\n    {lines}"))
+        }
         (_, Example::On(value) | Example::Off(value)) => {
             text.push_str(&format!("\n\nIn the file: `{} = {value}`", option.name))
         }

@@ -1,5 +1,6 @@
 //! The value of an option, as it was given.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -11,21 +12,24 @@ use stapled_haproxy::Transactions;
 pub(crate) struct Given {
     /// The words. `true` for a switch that is on.
     pub(crate) words: Vec<OsString>,
-    /// The `[[group]]` tables, of the option that has them.
-    pub(crate) groups: Vec<Group>,
+    /// The tables of the file, of an option that has them.
+    pub(crate) tables: Vec<Table>,
 }
 
 impl Given {
     /// These words.
     pub(crate) fn words<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Self {
-        Given { words: words.into_iter().map(Into::into).collect(), groups: Vec::new() }
+        Given { words: words.into_iter().map(Into::into).collect(), tables: Vec::new() }
     }
 
     /// Whether nothing was given.
     pub(crate) fn is_empty(&self) -> bool {
-        self.words.is_empty() && self.groups.is_empty()
+        self.words.is_empty() && self.tables.is_empty()
     }
 }
+
+/// A table of the configuration file: the values of its keys.
+pub(crate) type Table = BTreeMap<&'static str, Given>;
 
 /// A `[[group]]` of the configuration file: paths with sockets of their own.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -26,6 +26,7 @@ use crate::reason::ReasonCode;
 use crate::report::{Report, Reporter};
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
+use crate::time::Timestamp;
 
 /// How long a run waits for further staples after the first one.
 const SETTLE: Duration = Duration::from_secs(1);
@@ -42,6 +43,16 @@ pub struct ReloadSettings {
     pub timeout: Duration,
     /// How long after the begin of a run the next one begins, at least.
     pub pause: Duration,
+    /// The server that it tells.
+    server: Option<String>,
+    after: After,
+}
+
+/// What the command runs after.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    Changes,
+    Withdrawals,
 }
 
 impl ReloadSettings {
@@ -60,7 +71,18 @@ impl ReloadSettings {
             let what = format!("{program}: not an executable file, or not in PATH");
             return Err(io::Error::new(ErrorKind::NotFound, what));
         }
-        Ok(ReloadSettings { command, timeout: Duration::from_secs(30), pause: Duration::from_secs(10) })
+        let (timeout, pause) = (Duration::from_secs(30), Duration::from_secs(10));
+        Ok(ReloadSettings { command, timeout, pause, server: None, after: After::Changes })
+    }
+
+    /// The same, for this server: reports name it.
+    pub fn of_server(self, name: impl Into<String>) -> Self {
+        ReloadSettings { server: Some(name.into()), ..self }
+    }
+
+    /// The same, for a server that notices new files, but not that one is gone: the command runs after withdrawals alone.
+    pub fn after_withdrawals(self) -> Self {
+        ReloadSettings { after: After::Withdrawals, ..self }
     }
 
     /// The same, with this limit for one run.
@@ -132,7 +154,7 @@ impl Reload {
 
     /// A sink after whose deliveries and withdrawals the command runs.
     pub fn sink<S: StapleSink>(&self, sink: S) -> ReloadSink<S> {
-        ReloadSink { sink, wanted: Arc::clone(&self.wanted) }
+        ReloadSink { sink, wanted: Arc::clone(&self.wanted), after: self.settings.after }
     }
 
     /// Runs the command for what was delivered and not reloaded yet, then ends. A run that takes longer than `patience` is
@@ -225,7 +247,11 @@ impl Runner {
     }
 
     fn report(&self, name: &'static str, severity: Severity, what: String) {
-        let from = self.settings.command.join(" ").into();
+        let command = self.settings.command.join(" ");
+        let from = match &self.settings.server {
+            Some(server) => format!("{server}: {command}").into(),
+            None => command.into(),
+        };
         let report = Report::new(ReasonCode::new(name), severity, what);
         self.journal.tell(EventKind::Reported { from, report });
     }
@@ -237,13 +263,14 @@ impl Runner {
 pub struct ReloadSink<S> {
     sink: S,
     wanted: Arc<Wanted>,
+    after: After,
 }
 
 #[async_trait]
 impl<S: StapleSink> StapleSink for ReloadSink<S> {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
         let delivered = self.sink.deliver(staple, sites).await?;
-        if matches!(delivered, Delivered::Confirmed) {
+        if self.after == After::Changes && matches!(delivered, Delivered::Confirmed) {
             self.wanted.ask();
         }
         Ok(delivered)
@@ -275,6 +302,10 @@ impl<S: StapleSink> StapleSink for ReloadSink<S> {
 
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         self.sink.recall(chain, sites).await
+    }
+
+    async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
+        self.sink.clear_leftover(chain, sites, now).await;
     }
 
     async fn lost(&self) -> Lost {

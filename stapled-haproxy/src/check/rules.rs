@@ -40,6 +40,8 @@ impl StapleFiles {
 pub(super) struct Rules {
     pub(super) judging: JudgePolicy,
     pub(super) staple_files: StapleFiles,
+    /// The directories of servers that read staples from files, each with what has it.
+    pub(super) directories: Vec<(String, PathBuf)>,
     /// Whether the stapler fetches issuers that lie nowhere.
     pub(super) fetch_issuers: bool,
     /// The directory where it keeps these.
@@ -55,6 +57,7 @@ impl Default for Rules {
         Rules {
             judging: JudgePolicy::default(),
             staple_files: StapleFiles::default(),
+            directories: Vec::new(),
             fetch_issuers: true,
             issuer_directory: PathBuf::from(ISSUER_DIRECTORY),
             overrides: ResponderOverrides::new(),

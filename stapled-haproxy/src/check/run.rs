@@ -92,6 +92,12 @@ impl<'a> Check<'a> {
         self
     }
 
+    /// Adds a directory that a server reads staples from, with the name of the server.
+    pub fn staple_directory(mut self, of: &str, directory: impl Into<PathBuf>) -> Self {
+        self.rules.directories.push((format!("server {of}:"), directory.into()));
+        self
+    }
+
     /// Whether the stapler fetches issuers that lie nowhere. Default: yes.
     pub fn fetch_issuers(mut self, fetch_issuers: bool) -> Self {
         self.rules.fetch_issuers = fetch_issuers;
@@ -158,17 +164,23 @@ pub(super) async fn judged(
     };
     let mut certificates: Vec<CertificateReport> = read.iter().map(report).collect();
     let items: Vec<&Item> = read.iter().map(|(item, _)| item).collect();
-    let others = staple_directory(rules);
+    let others = staple_directories(rules);
     let general = general::report(inputs, &items, &certificates);
     certificates.sort_by(|one, other| (one.source, &one.certificate).cmp(&(other.source, &other.certificate)));
     Report { certificates, others: general.others.into_iter().chain(others).collect(), ..general }
 }
 
-/// The problem of the directory for those staples that cannot lie beside their certificates.
-fn staple_directory(rules: &Rules) -> Option<Finding> {
-    let StapleFiles::In(directory) = &rules.staple_files else { return None };
-    let contents::Unwritable { directory, code, error } = contents::unwritable(directory)?;
-    Some(StapleFileProblem::DirectoryUnwritable { directory, code, error }.into())
+/// The problems of the directories of servers, and of the one for those staples that cannot lie beside their certificates.
+fn staple_directories(rules: &Rules) -> Vec<Finding> {
+    let further = match &rules.staple_files {
+        StapleFiles::In(directory) => Some(("--staple-dir".to_owned(), directory.clone())),
+        _ => None,
+    };
+    let problem = |(of, directory): &(String, PathBuf)| {
+        let contents::Unwritable { directory, code, error } = contents::unwritable(directory)?;
+        Some(StapleFileProblem::DirectoryUnwritable { of: of.clone(), directory, code, error }.into())
+    };
+    further.iter().chain(&rules.directories).filter_map(problem).collect()
 }
 
 /// Reads the files, some at a time.

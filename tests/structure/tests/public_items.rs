@@ -18,7 +18,7 @@ use stapled_structure::workspace::{Crate, crates};
 const FIRST_LEVEL: usize = 98;
 /// How many items there may be at all levels together: a ratchet, too. It was raised when the finding of issuers, JSON on one line and the
 /// cells of tables moved from the program into the library, for the source and the sink in memory, and for the local responder.
-const ALL: usize = 237;
+const ALL: usize = 242;
 
 /// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
 /// Those for authors of schedulers (`conformance`) do not count.

@@ -26,3 +26,9 @@ pub(crate) const DIRECTORY_MISSING: ReasonCode = ReasonCode::new("directory_miss
 pub(crate) const TOO_MANY_OPEN_FILES: ReasonCode = ReasonCode::new("too_many_open_files");
 /// The file cannot be written for another reason.
 pub(crate) const UNWRITABLE: ReasonCode = ReasonCode::new("unwritable");
+/// The certificate is not among those of this server.
+pub(crate) const OTHER_SERVER: ReasonCode = ReasonCode::new("other_server");
+/// The staple of another certificate has this path.
+pub(crate) const PATH_TAKEN: ReasonCode = ReasonCode::new("staple_path_taken");
+/// The file's name has no form that the layout can use.
+pub(crate) const UNFIT_NAME: ReasonCode = ReasonCode::new("unfit_file_name");

@@ -76,6 +76,11 @@ impl Inner {
                 }
             })
         });
+        let sink = Arc::clone(self);
+        if let Some(directory) = self.layout.as_ref().and_then(|layout| layout.common().filter(|_| layout.is_swapped()))
+        {
+            looking(&directory.join("."), move || sink.swaps.sweep()).await;
+        }
         stream::iter(looks).buffer_unordered(LOOKS_AT_ONCE).for_each(std::future::ready).await;
         self.vigil.checked(&due, interval.max(begun.elapsed() * LOOK_SHARE));
     }
@@ -129,6 +134,13 @@ impl Inner {
                 Looked::Changed(found) => {
                     let subject = written.subject.clone();
                     state.written.remove(&path);
+                    if found == Found::Withdrawn {
+                        drop(state);
+                        // A server would not start with a file that names a missing one. A removal that fails is the server's
+                        // to tell of.
+                        let _ = self.unaccompany(&path);
+                        state = self.state();
+                    }
                     state.changes.push(Change::new(subject, found));
                     if state.changes.len() >= MOST_CHANGES {
                         return Looks::Some;

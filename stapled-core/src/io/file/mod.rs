@@ -1,13 +1,21 @@
 //! Staples in files, which servers read when they start.
 
 mod blocking;
+mod claims;
 mod fault;
 mod folder;
+mod laid;
+pub mod layout;
 mod locks;
 mod look;
+mod md5;
 mod place;
+mod placeholder;
+pub mod server;
+mod swap;
 mod sweep;
 mod vigil;
+mod wanted;
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
@@ -25,12 +33,18 @@ pub use self::fault::WriteFault;
 pub use self::place::staple_path;
 
 use self::blocking::{Abandoned, blocking, looking};
+use self::claims::Claims;
 use self::folder::Folder;
+use self::layout::Layout;
 use self::locks::{Locked, Locks};
 use self::place::Place;
+use self::placeholder::PLACEHOLDER;
+use self::swap::Swaps;
 use self::sweep::Sweeper;
 use self::vigil::Vigil;
+use self::wanted::Wanted;
 use super::stamp::Stat;
+use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::hash::Sha256;
 use crate::hexadecimal::Hexadecimal;
@@ -68,14 +82,21 @@ const LOOK_SHARE: u32 = 50;
 ///
 /// No staple is written beside a certificate whose issuer the server does not find, because some servers do not start
 /// with such a file. These staples go to [`staple_dir`](FileSink::staple_dir), if it is set.
+///
+/// A [`Layout`] gives the staples other names, for servers that do not look for `CERTIFICATE.ocsp`.
 #[derive(Clone, Debug, Default)]
 pub struct FileSink(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     staple_dir: Option<PathBuf>,
+    layout: Option<Layout>,
+    name: Option<String>,
+    wanted: Wanted,
     withdraw: WithdrawFiles,
     look_interval: Option<Duration>,
+    claims: Claims,
+    swaps: Swaps,
     state: Mutex<State>,
     sweeper: Sweeper,
     reporters: Reporters,
@@ -94,6 +115,8 @@ struct State {
     apart: HashMap<PathBuf, PathBuf>,
     /// The same paths.
     taken: HashSet<PathBuf>,
+    /// The file that names a staple, by the path of the staple.
+    companions: HashMap<PathBuf, PathBuf>,
     /// Changes by other programs that are not reported yet.
     changes: Vec<Change>,
 }
@@ -122,6 +145,10 @@ pub enum WithdrawFiles {
     /// The file stays, for servers that do not start without a file that their configuration names, such as nginx's
     /// `ssl_stapling_file`. They continue to serve its contents.
     Keep,
+    /// The file of a revoked certificate is replaced by an OCSP response of status tryLater (RFC 6960 §4.2.1), which servers
+    /// start with and clients cannot take for good. A file that is missing before the first staple gets the same. All other
+    /// files stay.
+    Replace,
 }
 
 impl FileSink {
@@ -136,6 +163,31 @@ impl FileSink {
     #[must_use]
     pub fn staple_dir(self, directory: impl Into<PathBuf>) -> Self {
         FileSink(Arc::new(Inner { staple_dir: Some(directory.into()), ..self.0.settings() }))
+    }
+
+    /// The names of the staples. Default: `CERTIFICATE.ocsp` beside each certificate. The layout decides alone: no staple directory
+    /// takes what cannot lie beside its certificate. Of two certificates that would have the same path, the second one is refused.
+    #[must_use]
+    pub fn layout(self, layout: Layout) -> Self {
+        FileSink(Arc::new(Inner { layout: Some(layout), ..self.0.settings() }))
+    }
+
+    /// The name of the sink in messages, such as that of the server that reads the files.
+    #[must_use]
+    pub fn named(self, name: impl Into<String>) -> Self {
+        FileSink(Arc::new(Inner { name: Some(name.into()), ..self.0.settings() }))
+    }
+
+    /// Writes staples of those certificates only for whose file this function returns true. Default: of all.
+    #[must_use]
+    pub fn only(self, wanted: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
+        FileSink(Arc::new(Inner { wanted: Wanted::by(wanted), ..self.0.settings() }))
+    }
+
+    /// Refuses paths that certificates have in the layout of the other sink, and the other way round.
+    #[must_use]
+    pub fn apart_from(self, other: &FileSink) -> Self {
+        FileSink(Arc::new(Inner { claims: other.0.claims.clone(), ..self.0.settings() }))
     }
 
     /// The fate of files of withdrawn staples, and of responses that were left behind: those that have ended, or are about a
@@ -209,16 +261,17 @@ impl StapleSink for FileSink {
         let deliveries = sites.iter().map(|site| {
             let (sink, staple, barred) = (Arc::clone(&self.0), staple.clone(), Arc::clone(&barred));
             let site = site.clone();
-            let path = operated(&site);
+            let path = self.0.operated(&site);
             async move { blocking(&path, move |abandoned| sink.deliver(&staple, &site, &barred, abandoned)).await }
         });
         in_all(join_all(deliveries).await)
     }
 
     fn name(&self) -> String {
-        match &self.0.staple_dir {
-            Some(directory) => format!("files, {}", directory.display()),
-            None => "files".to_owned(),
+        match (&self.0.name, &self.0.staple_dir) {
+            (Some(name), _) => name.clone(),
+            (None, Some(directory)) => format!("files, {}", directory.display()),
+            (None, None) => "files".to_owned(),
         }
     }
 
@@ -232,12 +285,18 @@ impl StapleSink for FileSink {
     }
 
     async fn withdraw(&self, chain: &CertChain, sites: &[Site], why: Withdrawal) -> Result<Withdrawn, SinkError> {
-        if self.0.withdraw == WithdrawFiles::Keep {
+        let is_kept = match self.0.withdraw {
+            WithdrawFiles::Keep => true,
+            WithdrawFiles::Replace => why != Withdrawal::Revoked,
+            WithdrawFiles::Remove => false,
+        };
+        if is_kept {
+            sites.iter().for_each(|site| self.0.release(site, chain, why));
             return Ok(Withdrawn::Unsupported);
         }
         let withdrawals = sites.iter().map(|site| {
             let (sink, chain, site) = (Arc::clone(&self.0), chain.clone(), site.clone());
-            let path = operated(&site);
+            let path = self.0.operated(&site);
             async move { blocking(&path, move |abandoned| sink.withdraw(&chain, &site, why, abandoned)).await }
         });
         let failed = join_all(withdrawals).await.into_iter().find_map(Result::err);
@@ -247,7 +306,7 @@ impl StapleSink for FileSink {
     async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
         let clearings = sites.iter().map(|site| {
             let (sink, chain, site) = (Arc::clone(&self.0), chain.clone(), site.clone());
-            let path = operated(&site);
+            let path = self.0.operated(&site);
             let clear = move |abandoned: &Abandoned| {
                 sink.clear_leftover(&chain, &site, now, abandoned);
                 Ok(())
@@ -263,13 +322,14 @@ impl StapleSink for FileSink {
         self.0.reporters.add(reporter);
     }
 
-    async fn recall(&self, _: &CertChain, sites: &[Site]) -> Option<Bytes> {
+    async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let barred = barred(sites);
         for site in sites {
-            let Ok((path, _)) = self.0.place(site, &barred) else { continue };
+            let Ok((path, _)) = self.0.place(site, &barred, chain.end_entity()) else { continue };
             let read = {
                 let path = path.clone();
-                move || read_existing(&path).ok().flatten().filter(|bytes| !bytes.is_empty())
+                let is_one = |bytes: &Vec<u8>| !bytes.is_empty() && bytes != PLACEHOLDER;
+                move || read_existing(&path).ok().flatten().filter(is_one)
             };
             if let Some(kept) = looking(&path, read).await.flatten() {
                 return Some(kept.into());
@@ -304,8 +364,12 @@ impl Inner {
     fn settings(&self) -> Self {
         Inner {
             staple_dir: self.staple_dir.clone(),
+            layout: self.layout.clone(),
+            name: self.name.clone(),
+            wanted: self.wanted.clone(),
             withdraw: self.withdraw,
             look_interval: self.look_interval,
+            claims: self.claims.clone(),
             ..Inner::default()
         }
     }
@@ -332,11 +396,14 @@ impl Inner {
         abandoned: &Abandoned,
     ) -> Result<Delivered, SinkError> {
         self.retract(site, abandoned);
-        match self.place(site, barred) {
-            Ok((path, certificate)) => match self.keep(&path, staple, certificate, abandoned) {
-                Ok(()) => Ok(Delivered::Confirmed),
-                Err(error) => Err(describe(&path, "written", &error)),
-            },
+        match self.place(site, barred, staple.chain().end_entity()) {
+            Ok((path, certificate)) => {
+                self.claim(&path, certificate)?;
+                match self.keep(&path, staple, certificate, abandoned) {
+                    Ok(()) => Ok(Delivered::Confirmed),
+                    Err(error) => Err(describe(&path, "written", &error)),
+                }
+            }
             Err(NoPlace::Unwanted(reason)) => Ok(reason),
             Err(NoPlace::Refused(error)) => Err(error),
         }
@@ -345,15 +412,25 @@ impl Inner {
     /// Removes a response that can be no staple of the certificate at this time from the path where servers look for one, whichever
     /// program wrote it. A file without which servers do not start stays.
     fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
-        let Some(path) = staple_path(site).filter(|_| self.withdraw == WithdrawFiles::Remove) else { return };
+        let Some(path) = self.looked_for(site, chain) else { return };
         let _alone = self.alone(&path);
-        let Ok(Some((folder, name, bytes))) = read_own(&path) else { return };
+        match self.withdraw {
+            WithdrawFiles::Remove => {}
+            WithdrawFiles::Keep => return,
+            WithdrawFiles::Replace => return self.fill_vacancy(&path, site, abandoned),
+        }
+        let Ok(found) = read_own(&path) else { return };
+        let Some((folder, name, bytes)) = found else {
+            // What names a staple must not stay alone.
+            let _ = self.unaccompany(&path);
+            return;
+        };
         let Some((code, why)) = leftover(chain, &bytes, now) else { return };
         if site.staple_file_needed || abandoned.is_so() {
             return;
         }
         let file = path.display();
-        let report = match folder.remove(name) {
+        let report = match self.unlink(&folder, name, &path) {
             Ok(()) => Report::new(codes::REMOVED, Severity::Info, format!("{file} is removed: {why}")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return,
             Err(error) => {
@@ -367,7 +444,15 @@ impl Inner {
     }
 
     /// The path of a site's staple, and the certificate's file.
-    fn place<'a>(&self, site: &'a Site, barred: &HashSet<PathBuf>) -> Result<(PathBuf, &'a Path), NoPlace> {
+    fn place<'a>(
+        &self,
+        site: &'a Site,
+        barred: &HashSet<PathBuf>,
+        end_entity: &Certificate,
+    ) -> Result<(PathBuf, &'a Path), NoPlace> {
+        if let Some(placed) = self.laid_out(site, barred, end_entity)? {
+            return Ok(placed);
+        }
         let (certificate, is_taken) = match Place::of(site) {
             Place::Beside { staple, certificate } if !barred.contains(&staple) => return Ok((staple, certificate)),
             Place::Beside { certificate, .. } | Place::NotBeside { certificate } => (certificate, true),
@@ -376,15 +461,7 @@ impl Inner {
         };
         match &self.staple_dir {
             Some(directory) => Ok((self.apart(directory, certificate), certificate)),
-            None if is_taken => Err(NoPlace::Unwanted(Delivered::NotWanted {
-                code: codes::ISSUER_NOT_FOUND_BY_SERVER,
-                what: format!(
-                    "{0}: not written beside it, because a server that loads it would not find its issuer, or would find \
-                     another first, and some servers do not start then; append the issuer's certificate to {0}, put it \
-                     alone into {0}.issuer, or choose a staple directory",
-                    certificate.display()
-                ),
-            })),
+            None if is_taken => Err(NoPlace::Unwanted(issuer_not_found(certificate))),
             None => {
                 let error = SinkError::refused(codes::WRONG_ISSUER_FIRST, mistaken(site, certificate));
                 Err(NoPlace::Refused(error))
@@ -421,16 +498,19 @@ impl Inner {
         if abandoned.is_so() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let (folder, name) = Folder::of(path)?;
-        self.sweeper.sweep_first_time(path, &folder);
-        // A link is replaced even if its target has the same contents.
-        let is_same = folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
-        if !is_same {
-            let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
-            folder.replace_if(name, response, certificate, || match beside {
-                Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
-                None => Ok(()),
-            })?;
+        if !self.swapped_in(path, response)? {
+            let (folder, name) = Folder::of(path)?;
+            self.sweeper.sweep_first_time(path, &folder);
+            // A link is replaced even if its target has the same contents.
+            let is_same = folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
+            if !is_same {
+                let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
+                folder.replace_if(name, response, self.model(certificate), || match beside {
+                    Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
+                    None => Ok(()),
+                })?;
+            }
+            self.accompany(path, certificate, staple.chain().end_entity())?;
         }
         let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
         let mut state = self.state();
@@ -470,7 +550,7 @@ impl Inner {
         let Some(certificate) = site.file.as_deref() else { return result };
         // Both paths are checked: the issuer may have become known or unknown since the staple was written.
         let apart = self.state().apart.get(certificate).cloned();
-        for path in staple_path(site).into_iter().chain(apart) {
+        for path in self.looked_for(site, chain).into_iter().chain(apart) {
             let _alone = self.alone(&path);
             if abandoned.is_so() {
                 return Ok(());
@@ -487,6 +567,7 @@ impl Inner {
             }
         }
         if result.is_ok() {
+            self.release(site, chain, why);
             let mut state = self.state();
             if let Some(path) = state.apart.remove(certificate) {
                 state.taken.remove(&path);
@@ -519,8 +600,11 @@ impl Inner {
             let needed_by =
                 site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));
             let removed = match needed_by {
+                _ if self.withdraw == WithdrawFiles::Replace => {
+                    folder.replace(name, PLACEHOLDER, site.file.as_deref().unwrap_or(path))
+                }
                 Some(certificate) => folder.replace(name, &[], certificate),
-                None => folder.remove(name),
+                None => self.unlink(&folder, name, path),
             };
             match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -553,11 +637,6 @@ fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>)>> {
         }
         read => read,
     }
-}
-
-/// The path of a site's staple, to tell which directory hangs.
-fn operated(site: &Site) -> PathBuf {
-    staple_path(site).unwrap_or_default()
 }
 
 /// The result of the deliveries to all sites: a failure counts most, then a delivery.
@@ -595,6 +674,18 @@ fn mistaken(site: &Site, certificate: &Path) -> String {
     }
 }
 
+fn issuer_not_found(certificate: &Path) -> Delivered {
+    Delivered::NotWanted {
+        code: codes::ISSUER_NOT_FOUND_BY_SERVER,
+        what: format!(
+            "{0}: not written beside it, because a server that loads it would not find its issuer, or would find another \
+             first, and some servers do not start then; append the issuer's certificate to {0}, put it alone into \
+             {0}.issuer, or choose a staple directory",
+            certificate.display()
+        ),
+    }
+}
+
 fn no_file(name: &str) -> Delivered {
     Delivered::NotWanted {
         code: codes::NO_FILE,
@@ -603,6 +694,7 @@ fn no_file(name: &str) -> Delivered {
 }
 
 fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
+    let path = &swap::shown(path);
     let parent = path.parent().unwrap_or(path).display();
     let fault = WriteFault::of(error);
     let remedy = match fault {

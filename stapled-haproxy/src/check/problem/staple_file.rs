@@ -85,8 +85,11 @@ pub enum StapleFileProblem {
         /// Whether staples go to a running HAProxy as well.
         has_socket: bool,
     },
-    /// No file can be made in the directory for staples that cannot lie beside their certificates.
+    /// No file can be made in a directory for staples: that of a server, or the one for those that cannot lie beside their
+    /// certificates.
     DirectoryUnwritable {
+        /// What has this directory, such as `--staple-dir`.
+        of: String,
         /// The directory.
         directory: PathBuf,
         /// The stable word for why.
@@ -207,8 +210,8 @@ impl fmt::Display for StapleFileProblem {
                     false => "",
                 })
             }
-            StapleFileProblem::DirectoryUnwritable { directory, error, .. } => {
-                write!(f, "--staple-dir {}: {error}", directory.display())
+            StapleFileProblem::DirectoryUnwritable { of, directory, error, .. } => {
+                write!(f, "{of} {}: {error}", directory.display())
             }
         }
     }
