@@ -8,7 +8,6 @@ mod laid;
 pub mod layout;
 mod locks;
 mod look;
-mod md5;
 mod place;
 mod placeholder;
 pub mod server;
