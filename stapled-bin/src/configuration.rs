@@ -24,7 +24,7 @@ use crate::options::option::Opt;
 use crate::options::settings::{Settings, split};
 use crate::options::value::LogFormat;
 use crate::options::{file, value};
-use crate::servers::{no_other, servers};
+use crate::servers::{Told, no_other, servers};
 use crate::serving::Serving;
 
 /// Everything that the program needs to run.
@@ -123,21 +123,20 @@ impl Configuration {
             haproxys.splice(0..0, of_paths);
         }
         let servers = servers(&settings)?;
-        let staple_files = staple_files(&settings, &haproxys, servers.is_empty())?;
+        let staple_files = staple_files(&settings, &haproxys, &servers)?;
         no_other(&settings, &servers, &staple_files)?;
-        let (servers, mut reloads): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
-        reloads.insert(0, reload(&settings, &reloads)?);
+        let reload = reload(&settings, &servers)?;
+        let (servers, told): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
         let mode = mode(&settings)?;
         let logging = logging(&settings, &mode)?;
         let mut hook = hook(&settings)?;
         if let Some(hook) = &mut hook {
-            let first = servers.first().map(FileServer::sink);
-            hook.renewed_after = staple_files.sink().or(first).map(|sink| sink.name());
+            hook.renewed_after = staple_files.sink().or(servers.first().map(FileServer::sink)).map(|sink| sink.name());
         }
         // Only the patterns are checked here.
         search(&settings, Path::new("/"))?;
         Ok(Configuration {
-            reloads,
+            reloads: [vec![reload], told].concat(),
             haproxys,
             surroundings: Surroundings::default(),
             staple_files,
@@ -332,16 +331,12 @@ fn paired(
     }
 }
 
-fn staple_files(
-    settings: &Settings,
-    haproxys: &[Haproxy],
-    has_no_servers: bool,
-) -> Result<StapleFiles, ConfigurationError> {
+fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Result<StapleFiles, ConfigurationError> {
     let directory = path(settings, &option::STAPLE_DIR)?;
     if !settings.get(&option::NO_STAPLE_FILES) {
         let is_haproxy = |one: &Haproxy| !one.sockets.is_empty() || !matches!(one.certificates, Certificates::Path(_));
         let is_wanted = directory.is_some() || settings.has(&option::RELOAD_COMMAND) || haproxys.iter().any(is_haproxy);
-        if settings.has(&option::LAYOUT) || !has_no_servers && !is_wanted {
+        if settings.has(&option::LAYOUT) || !told.is_empty() && !is_wanted {
             return Ok(StapleFiles::Nowhere);
         }
         return Ok(directory.map_or(StapleFiles::BesideCertificates, StapleFiles::In));
@@ -357,7 +352,7 @@ fn staple_files(
         Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
         _ => None,
     });
-    if let (Some(path), false, true) = (without_sockets, settings.has(&option::LISTEN), has_no_servers) {
+    if let Some(path) = without_sockets.filter(|_| told.is_empty() && !settings.has(&option::LISTEN)) {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
         return Err(settings.unusable(&option::NO_STAPLE_FILES, what));
     }
@@ -427,13 +422,10 @@ fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError>
     hook.events(events).map(Some).map_err(|error| settings.unusable(&option::HOOK_EVENTS, error.to_string()))
 }
 
-fn reload(
-    settings: &Settings,
-    others: &[Option<ReloadSettings>],
-) -> Result<Option<ReloadSettings>, ConfigurationError> {
+fn reload(settings: &Settings, servers: &[Told]) -> Result<Option<ReloadSettings>, ConfigurationError> {
     let Some(command) = settings.get(&option::RELOAD_COMMAND).filter(|_| !settings.has(&option::LAYOUT)) else {
         let durations = [&option::RELOAD_PAUSE, &option::RELOAD_TIMEOUT];
-        let is_used = others.iter().any(Option::is_some);
+        let is_used = servers.iter().any(|(_, reload)| reload.is_some());
         let stray = durations.into_iter().find(|option| settings.has(option) && !is_used);
         return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to reload-command")));
     };

@@ -16,7 +16,7 @@ use crate::text::nearest;
 const LAYOUTS: &str = include_str!("../dist/layouts.toml");
 
 /// A server with the command that tells it.
-type Told = (FileServer, Option<ReloadSettings>);
+pub(crate) type Told = (FileServer, Option<ReloadSettings>);
 
 /// The servers of the configuration: the one of `layout`, and those of the file.
 pub(crate) fn servers(settings: &Settings) -> Result<Vec<Told>, ConfigurationError> {

@@ -123,10 +123,9 @@ pub(crate) fn stapler(
     }
     // Files first: what is not delivered to a server is there for its next start.
     let servers = configuration.servers.iter().map(|server| Some(server.sink()));
-    for (number, sink) in std::iter::once(configuration.staple_files.sink()).chain(servers).enumerate() {
-        if let Some(sink) = sink {
-            builder = builder.shared_sink(automation.telling(number, sink));
-        }
+    let sinks = std::iter::once(configuration.staple_files.sink()).chain(servers);
+    for (number, sink) in sinks.enumerate().filter_map(|(number, sink)| Some((number, sink?))) {
+        builder = builder.shared_sink(automation.telling(number, sink));
     }
     let stapler = builder.groups(haproxys.groups()).build()?;
     if let Some(responder) = responder {

@@ -135,9 +135,8 @@ fn the_example_is_complete_and_reads_with_everything_switched_on() {
     let left_out = ["haproxy-config", "no-haproxy-sockets", "no-staple-files", "json", "one-off", "wait"];
     let left_out =
         left_out.into_iter().chain(["hook", "hook-timeout", "hook-debounce", "hook-events", "hook-expiring"]);
-    let left_out = left_out
-        .chain(["reload-command", "reload-pause", "reload-timeout", "reload", "allow-issuer"])
-        .collect::<Vec<_>>();
+    let left_out = left_out.chain(["reload-command", "reload-pause", "reload-timeout", "reload", "allow-issuer"]);
+    let left_out = left_out.collect::<Vec<_>>();
     let is_setting = |line: &&str| line.starts_with('#') && !line.starts_with("# ") && line.len() > 1;
     let settings: Vec<&str> = example.lines().filter(is_setting).filter_map(|line| line.strip_prefix('#')).collect();
     let named = |line: &str| line.split(' ').next().unwrap().to_owned();
