@@ -7,6 +7,7 @@ mod axum;
 mod database;
 mod embed;
 mod haproxy;
+mod lighttpd;
 mod nginx;
 mod proxy;
 mod rustls;
