@@ -13,6 +13,7 @@ use futures_util::stream::{self, StreamExt};
 use tokio::time::Instant;
 
 use super::blocking::looking;
+use super::place::directory_of;
 use super::vigil::Due;
 use super::{Hash, Inner, LOOK_SHARE, Written, read_existing};
 use crate::clock::{Clock, SystemClock};
@@ -150,11 +151,6 @@ impl Inner {
         }
         Looks::All
     }
-}
-
-/// The directory of a file; the current one for a name alone.
-pub(super) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {

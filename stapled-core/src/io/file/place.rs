@@ -41,6 +41,11 @@ pub fn staple_path(site: &Site) -> Option<PathBuf> {
     Some(site.staple_file.clone().unwrap_or_else(|| staple_file_of(file)))
 }
 
+/// The directory of a file; the current one for a name alone.
+pub(super) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 impl Place<'_> {
     /// Whether no staple may be written where servers would look.
     pub(super) fn is_barred(&self) -> bool {

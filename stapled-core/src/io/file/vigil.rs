@@ -14,7 +14,7 @@ use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::look::directory_of;
+use super::place::directory_of;
 use crate::io::certificate_file::TEMPORARY;
 use crate::io::watch::absolute;
 
