@@ -76,7 +76,8 @@ impl Question {
 
     /// Finds the answer by what the stapler knows, or by asking the CA.
     async fn find(self) -> Reply {
-        let Some(handle) = self.parts.watched.load_full() else { return Reply::TryLater };
+        let watched = self.parts.watched.borrow().clone();
+        let Some(handle) = watched else { return Reply::TryLater };
         let index = self.index(&handle).await;
         if let Some(subject) = index.known(&self.key)
             && let Some(reply) = self.of_stapler(&handle, subject).await

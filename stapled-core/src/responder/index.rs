@@ -17,15 +17,18 @@ use crate::ocsp::{CertId, CertIdHash};
 use crate::stapler::Handle;
 use crate::task::Subject;
 
-/// The shortest time between two indexes: a change of many certificates makes few.
+/// The shortest time between two indexes: a change of many certificates makes few. It is longer if an index takes long: this many
+/// times as long.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How many responders of one issuer are asked at most.
+const SHARE: u32 = 4;
+/// How many responders of one issuer are asked at most, and in how many of its certificates they are looked for.
 const MAX_URLS: usize = 4;
+const MAX_LOOKS: usize = 64;
 pub(super) const HASHES: [CertIdHash; 4] =
     [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512];
 
-/// The numbers of issuers by name and key.
-type Numbers = HashMap<(Box<[u8]>, Box<[u8]>), usize>;
+/// The numbers of issuers by name and key, and how many of their certificates were looked at.
+type Numbers = HashMap<(Box<[u8]>, Box<[u8]>), (usize, usize)>;
 
 /// The issuers that may be asked, and the certificates of the stapler.
 #[derive(Debug, Default)]
@@ -60,13 +63,18 @@ impl Index {
         numbers: &mut Numbers,
     ) -> usize {
         let key = certificate.public_key();
-        let number = *numbers.entry((name.into(), key.into())).or_insert_with(|| {
+        let (number, looks) = numbers.entry((name.into(), key.into())).or_insert_with(|| {
             let number = self.issuers.len();
             self.issuers.push(AllowedIssuer { certificate: Arc::clone(certificate), urls: Vec::new() });
             let keys = HASHES.iter().filter_map(|hash| Key::of(&CertId::new(*hash, name, key, &[1])));
             self.by_id.extend(keys.map(|key| (key.issuer().into(), number)));
-            number
+            (number, 0)
         });
+        let number = *number;
+        *looks += 1;
+        if *looks > MAX_LOOKS {
+            return number;
+        }
         if let Some(issuer) = self.issuers.get_mut(number).filter(|issuer| issuer.urls.len() < MAX_URLS) {
             for url in urls() {
                 if issuer.urls.len() < MAX_URLS && !issuer.urls.contains(&url) {
@@ -100,7 +108,8 @@ struct Made {
     handle: Handle,
     changes: watch::Receiver<u64>,
     configured: Arc<Vec<AllowedIssuer>>,
-    at: Instant,
+    /// When the next one may be made.
+    next: Instant,
 }
 
 impl Indexes {
@@ -124,14 +133,15 @@ impl Indexes {
             if is_current {
                 return self.current.load_full();
             }
-            tokio::time::sleep_until(before.at + PAUSE).await;
+            tokio::time::sleep_until(before.next).await;
         }
         // A change from now on makes the index old.
         let changes = handle.inventory().changes();
-        let (of, issuers) = (handle.clone(), Arc::clone(&configured));
+        let (of, issuers, began) = (handle.clone(), Arc::clone(&configured), Instant::now());
         if let Ok(index) = tokio::task::spawn_blocking(move || Index::of(&issuers, &of)).await {
             self.current.store(Arc::new(index));
-            *made = Some(Made { handle: handle.clone(), changes, configured, at: Instant::now() });
+            let next = Instant::now() + PAUSE.max(began.elapsed() * SHARE);
+            *made = Some(Made { handle: handle.clone(), changes, configured, next });
         }
         self.current.load_full()
     }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use arc_swap::ArcSwapOption;
+use tokio::sync::watch;
 
 use super::asked::Asked;
 use super::index::Indexes;
@@ -27,7 +27,7 @@ pub(super) struct Parts {
     pub(super) limits: Limits,
     pub(super) indexes: Indexes,
     /// The stapler whose certificates and CAs these are.
-    pub(super) watched: ArcSwapOption<Handle>,
+    pub(super) watched: watch::Sender<Option<Handle>>,
     pub(super) tally: Arc<Tally>,
 }
 
@@ -48,7 +48,7 @@ impl Parts {
             asked: Asked::default(),
             limits: Limits::new(),
             indexes: Indexes::new(),
-            watched: ArcSwapOption::empty(),
+            watched: watch::Sender::new(None),
             tally: Arc::default(),
         }
     }

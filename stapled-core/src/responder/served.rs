@@ -68,7 +68,7 @@ impl Responder {
 
     /// Uses this stapler from now on, in place of another one. The responder is one of its sinks.
     pub fn watch(&self, handle: Handle) {
-        self.0.watched.store(Some(Arc::new(handle)));
+        self.0.watched.send_replace(Some(handle));
     }
 
     /// Answers on a socket until it is dropped. May be called for several sockets.
@@ -78,7 +78,7 @@ impl Responder {
             let parts = Arc::clone(&parts);
             async move { parts.respond(request).await }
         };
-        listening.each(CONNECTIONS, answer).await;
+        tokio::join!(listening.each(CONNECTIONS, answer), self.0.forget_departed());
     }
 
     /// The numbers of questions, for [`Metrics::add`](crate::metrics::Metrics::add).

@@ -9,6 +9,7 @@ use super::prepared::Prepared;
 use crate::chain::CertChain;
 use crate::sink::Withdrawal;
 use crate::staple::Staple;
+use crate::stapler::Handle;
 use crate::task::Subject;
 
 impl Parts {
@@ -41,6 +42,41 @@ impl Parts {
                 self.asked.revoke(&key, now);
                 self.table.remove(&key);
             }
+        }
+    }
+
+    /// Forgets the staples of certificates that a new stapler does not find any more: none withdraws them. Never ends.
+    pub(super) async fn forget_departed(&self) {
+        let mut watched = self.watched.subscribe();
+        loop {
+            let stapler = watched.borrow_and_update().clone();
+            let found = async {
+                match &stapler {
+                    Some(stapler) => stapler.ready().await.is_ok(),
+                    None => false,
+                }
+            };
+            tokio::select! {
+                is_ready = found => {
+                    if let (true, Some(stapler)) = (is_ready, &stapler) {
+                        self.forget_unknown(stapler);
+                    }
+                }
+                _ = watched.changed() => {
+                    watched.mark_changed();
+                }
+            }
+            // The sender lives as long as the responder.
+            let _ = watched.changed().await;
+        }
+    }
+
+    fn forget_unknown(&self, stapler: &Handle) {
+        let inventory = stapler.inventory();
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let departed = held.keys.keys().filter(|subject| inventory.standing_of(subject).is_none());
+        for subject in departed.cloned().collect::<Vec<_>>() {
+            self.release(&mut held, &subject);
         }
     }
 

@@ -142,3 +142,20 @@ fn a_unix_socket_is_answered() {
     world.listen_at(&path);
     assert_eq!(post_to_socket(&path, request(&world.id(&cert)).as_der()).error(), None);
 }
+
+#[test]
+fn a_new_stapler_forgets_certificates_that_its_sources_do_not_have() {
+    let world = World::new();
+    let (stays, goes) = (world.stapled("a.test"), world.stapled("b.test"));
+    let ids = [&stays, &goes].map(|cert| world.id(cert));
+    ids.iter().for_each(|id| assert_eq!(get(world.address, id).error(), None));
+    world.lab().forget_requests();
+    world.replace(&[("a.test", &stays)]);
+    // The CA is asked, as about any certificate that no source has.
+    wait_until("the staple is forgotten", || {
+        assert_eq!(get(world.address, &ids[1]).error(), None);
+        world.lab().requests_for(goes.serial()) == 1
+    });
+    assert_eq!(get(world.address, &ids[0]).error(), None);
+    assert_eq!(world.lab().requests_for(stays.serial()), 0);
+}

@@ -70,6 +70,20 @@ impl World {
         self.lab.as_ref().unwrap()
     }
 
+    /// Runs another stapler in place of the first one, with these certificates alone.
+    pub(crate) fn replace(&self, certificates: &[(&str, &Issued)]) {
+        let source = MemorySource::new();
+        for (name, issued) in certificates {
+            source.put(Sighting::chain(*name, [issued.der().to_vec(), self.ca.certificate().to_vec()]));
+        }
+        self.runtime.block_on(async {
+            let stapler = Stapler::builder().source(source).sink(self.responder.clone()).build().unwrap();
+            stapler.inherit(&self.handle.inventory());
+            self.responder.watch(stapler.handle());
+            tokio::spawn(stapler.run(std::future::pending()));
+        });
+    }
+
     /// A certificate that no source has.
     pub(crate) fn issue(&self, name: &str) -> Issued {
         self.ca.issue(&Profile::server(name).ocsp_url(self.url.clone())).unwrap()
