@@ -1,7 +1,7 @@
 //! A reverse proxy with Pingora that chooses the certificate by SNI, and staples from memory.
 //!
 //! ```text
-//! cargo run --manifest-path tests/embed-servers/Cargo.toml --bin pingora -- \
+//! cargo run --manifest-path tests/embed-servers/Cargo.toml --features pingora --bin pingora -- \
 //!     127.0.0.1:8443 127.0.0.1:8080 example.org fullchain.pem privkey.pem
 //! ```
 //!

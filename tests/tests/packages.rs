@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::process::Command;
 
@@ -42,6 +43,51 @@ fn each_package_has_its_readme_and_licences_and_no_tests() {
             assert!(size <= MAX_FILE, "{name}: {file} has {size} bytes");
         }
     }
+}
+
+/// The version of Rust is a promise of the published crates; so no crate that they are built with may need a newer one.
+#[test]
+fn no_dependency_needs_a_newer_rust() {
+    let rustc = Command::new("rustc").arg("-vV").output().unwrap();
+    let rustc = String::from_utf8(rustc.stdout).unwrap();
+    let host = rustc.lines().find_map(|line| line.strip_prefix("host: ")).unwrap();
+    // The crates of other platforms are perhaps not on this machine.
+    let platform = ["--filter-platform", host];
+    let arguments = ["metadata", "--all-features", "--format-version", "1", "--offline", "--locked"];
+    let metadata = cargo(&[&arguments[..], &platform].concat());
+    let metadata: serde_json::Value = serde_json::from_str(&metadata).unwrap();
+    let of_id = |list: &serde_json::Value| -> HashMap<String, serde_json::Value> {
+        list.as_array().unwrap().iter().map(|one| (one["id"].as_str().unwrap().to_owned(), one.clone())).collect()
+    };
+    let (packages, nodes) = (of_id(&metadata["packages"]), of_id(&metadata["resolve"]["nodes"]));
+    let version = |package: &serde_json::Value| -> Option<Vec<u32>> {
+        let numbers = |text: &str| text.split('.').map(|number| number.parse().unwrap()).collect::<Vec<u32>>();
+        // The third number is that of a correction.
+        package["rust_version"].as_str().map(|text| numbers(text).into_iter().take(2).collect())
+    };
+    let is_ours = |package: &serde_json::Value| CRATES.contains(&package["name"].as_str().unwrap());
+    let mut open: Vec<String> = packages.iter().filter(|(_, one)| is_ours(one)).map(|(id, _)| id.clone()).collect();
+    let ours = version(&packages[&open[0]]).expect("a rust-version");
+    let mut seen = HashSet::new();
+    while let Some(id) = open.pop() {
+        if !seen.insert(id.clone()) {
+            continue;
+        }
+        let package = &packages[&id];
+        let needs = version(package);
+        assert!(
+            needs.is_none_or(|needs| needs <= ours),
+            "{} {} needs a newer Rust",
+            package["name"],
+            package["version"]
+        );
+        for dependency in nodes[&id]["deps"].as_array().unwrap() {
+            if dependency["dep_kinds"].as_array().unwrap().iter().any(|kind| kind["kind"] != "dev") {
+                open.push(dependency["pkg"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert!(seen.len() > 100, "{} packages", seen.len());
 }
 
 /// A dependency on a path alone cannot be published, unless it is for tests.

@@ -38,6 +38,7 @@ impl Setting {
     }
 }
 
+#[cfg(feature = "pingora")]
 #[test]
 fn a_reverse_proxy_with_pingora() {
     let setting = Setting::new();
