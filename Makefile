@@ -6,13 +6,15 @@
 # make book    the documentation as a book, in target/book
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
+# make packages builds each published crate from its package alone
+# make bench-peers  measures stapled-rustls beside another stapler for rustls
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
 #
 # A Rust toolchain with its C compiler must be there; everything else is brought under target/. Nothing is installed.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test fast demo deb book check format lint doc deny words prove mutants
+.PHONY: test fast demo deb book check format lint doc deny words prove mutants packages bench-peers
 
 test:
 	@.ci/test
@@ -52,6 +54,12 @@ words:
 STAPLED_PROVE ?= full
 prove:
 	@STAPLED_PROVE=$(STAPLED_PROVE) .ci/prove
+
+packages:
+	@.ci/packages
+
+bench-peers:
+	cargo run --release --manifest-path benches/peers/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/peers"
 
 mutants:
 	@.ci/mutants
