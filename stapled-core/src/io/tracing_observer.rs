@@ -198,17 +198,18 @@ mod tests {
         }
     }
 
-    #[tokio::test(start_paused = true)]
-    async fn what_was_joined_is_emitted_when_it_is_due() {
-        let _turn = turn();
+    #[test]
+    fn what_was_joined_is_emitted_when_it_is_due() {
         let page = Page::default();
         let writer = page.clone();
         let subscriber = tracing_subscriber::fmt().with_writer(move || writer.clone()).finish();
+        let _turn = turn();
         let _guard = tracing::subscriber::set_default(subscriber);
         let observer = TracingObserver::joining();
         fail(&observer, 20);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         let hour = std::time::Duration::from_secs(3600);
-        assert!(tokio::time::timeout(hour, observer.run()).await.is_err());
+        assert!(runtime.block_on(async { tokio::time::timeout(hour, observer.run()).await }).is_err());
         assert!(String::from_utf8_lossy(&page.0.lock().unwrap()).contains("15 more certificates"));
     }
 }
