@@ -66,13 +66,13 @@ impl Inventory {
             .certificates
             .values()
             .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about, &entry.chain));
-        let select = |entry: &Box<CertificateRecord>| Selected {
+        let select = |entry: &CertificateRecord| Selected {
             chain: Arc::clone(&entry.chain),
             generation: entry.generation,
             about: Arc::clone(&entry.about),
             staple: entry.staple.clone(),
         };
-        let mut selected: Vec<Selected> = fitting.map(select).collect();
+        let mut selected: Vec<Selected> = fitting.map(|entry| select(entry)).collect();
         drop(known);
         selected.sort_by(|a, b| (&a.about.name, &a.about.places).cmp(&(&b.about.name, &b.about.places)));
         selected

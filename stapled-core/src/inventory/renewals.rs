@@ -84,11 +84,11 @@ impl Inventory {
     /// its CA's answer.
     pub(crate) fn rechecks(&self, which: Recheck) -> Vec<(Arc<CertChain>, u64, bool)> {
         let known = self.known();
-        let is_concerned = |entry: &&Box<CertificateRecord>| match which {
+        let is_concerned = |entry: &CertificateRecord| match which {
             Recheck::All => true,
             Recheck::Expired => entry.standing == Standing::Expired,
         };
-        let with_urgency = known.certificates.values().filter(is_concerned).map(|entry| {
+        let with_urgency = known.certificates.values().filter(|entry| is_concerned(entry)).map(|entry| {
             let is_urgent = entry.unconfirmed || entry.questions.is_open();
             (Arc::clone(&entry.chain), entry.generation, is_urgent)
         });
