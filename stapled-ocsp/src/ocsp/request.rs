@@ -10,7 +10,6 @@ use super::encoding::BASE64;
 use super::response::{Extension, read_certificates};
 use crate::certificate::general_name_in_words;
 use crate::der::{self, BIT_STRING, DerError, Numbers, Reader, SEQUENCE, context};
-use crate::hexadecimal::Hexadecimal;
 use crate::signature;
 
 /// The most questions in one request.
@@ -175,11 +174,16 @@ fn percent_decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut parts = text.split(|octet| *octet == b'%');
     let mut decoded = parts.next()?.to_vec();
     for part in parts {
-        let (digits, rest) = part.split_at_checked(2)?;
-        decoded.extend(Hexadecimal::decode(digits)?);
-        decoded.extend(rest);
+        let (high, low) = (part.first().copied().and_then(digit)?, part.get(1).copied().and_then(digit)?);
+        decoded.push(high << 4 | low);
+        decoded.extend(part.get(2..)?);
     }
     Some(decoded)
+}
+
+/// The value of a hexadecimal digit.
+fn digit(octet: u8) -> Option<u8> {
+    char::from(octet).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
 
 #[cfg(all(test, feature = "request"))]
