@@ -7,6 +7,7 @@
 # make check   format, lints, documentation, dependencies and their licences
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
 # make packages builds each published crate from its package alone
+# make semver  compares the public interfaces with those of the last release
 # make bench-peers  measures stapled-rustls beside another stapler for rustls
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
 #
@@ -14,7 +15,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test fast demo deb book check format lint doc deny words prove mutants packages bench-peers
+.PHONY: test fast demo deb book check format lint doc deny words prove mutants packages semver bench-peers
 
 test:
 	@.ci/test
@@ -57,6 +58,9 @@ prove:
 
 packages:
 	@.ci/packages
+
+semver:
+	@.ci/semver
 
 bench-peers:
 	cargo run --release --manifest-path benches/peers/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/peers"
