@@ -54,6 +54,8 @@ pub(super) struct Vigil {
 enum Standing {
     /// It is not watched yet, or not any more.
     New,
+    /// The system reports changes from now on, but those before were not looked for yet.
+    Unseen,
     /// The system reports changes.
     Watched,
     /// It reports none.
@@ -141,6 +143,7 @@ impl Vigil {
         for (directory, standing) in directories.iter_mut() {
             match standing {
                 Standing::New => {}
+                Standing::Unseen => _ = due.directories.insert(directory.clone()),
                 // The limit of watches may be higher by now, and the link be gone.
                 Standing::Polled if due.is_whole => *standing = Standing::New,
                 Standing::Polled if is_polled => _ = due.directories.insert(directory.clone()),
@@ -154,9 +157,16 @@ impl Vigil {
         due
     }
 
-    /// Records that these were checked, and how long the pause before the next check of the same must be.
+    /// Records that these were checked to the end, and how long the pause before the next check of the same must be.
     pub(super) fn checked(&self, due: &Due, pause: Duration) {
         let now = Instant::now();
+        let mut directories = lock(&self.directories);
+        for directory in &due.directories {
+            if let Some(standing) = directories.get_mut(directory).filter(|standing| **standing == Standing::Unseen) {
+                *standing = Standing::Watched;
+            }
+        }
+        drop(directories);
         let mut times = lock(&self.times);
         if due.is_whole {
             times.whole = Some(now + WHOLE.max(pause));
@@ -183,7 +193,7 @@ impl Vigil {
 
     /// Watches a directory, if the system reports its changes. Blocks.
     pub(super) fn watch(&self, directory: &Path) {
-        let standing = if self.begin(directory) { Standing::Watched } else { Standing::Polled };
+        let standing = if self.begin(directory) { Standing::Unseen } else { Standing::Polled };
         lock(&self.directories).insert(directory.to_owned(), standing);
     }
 
@@ -352,6 +362,20 @@ mod tests {
         lock(&vigil.times).whole = Some(Instant::now());
         assert_eq!(check(&vigil).new, [one.as_path()]);
         assert!(check(&vigil).directories.is_empty());
+    }
+
+    #[test]
+    fn a_check_that_was_dropped_is_made_again() {
+        let folder = TempDir::new().unwrap();
+        let directory = folder.path().canonicalize().unwrap();
+        let vigil = Vigil::default();
+        vigil.add(&directory.join("a.ocsp"));
+        vigil.due().new.iter().for_each(|directory| vigil.watch(directory));
+        for _ in 0..2 {
+            assert_eq!(vigil.due().directories, HashSet::from([directory.clone()]), "it was not checked yet");
+        }
+        check(&vigil);
+        assert!(vigil.due().directories.is_empty());
     }
 
     #[test]
