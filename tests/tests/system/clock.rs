@@ -50,6 +50,8 @@ fn a_corrected_clock_restores_every_staple_and_withdraws_none() {
         stapled.wait_for_line(&["event=clock_set"]);
         let files = || certs.iter().filter(|cert| cert.staple_file().is_some()).count();
         wait_until_within(LONG, "all are taken back: by this clock they are over", || files() == 0);
+        let withdrawals = || stapled.lines(&["event=withdrawn"]).len();
+        wait_until_within(LONG, "of each, it is told", || withdrawals() >= certs.len());
 
         set(&clock, 0);
         wait_until("it is noticed", || stapled.lines(&["event=clock_set"]).len() == 2);
