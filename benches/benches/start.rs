@@ -223,7 +223,7 @@ fn start(directory: &Path, rest: Duration) {
         println!("rescan cpu s={}", cpu() - before);
         println!("asked={}", asked.load(Ordering::SeqCst));
     });
-    // What goes on is not awaited.
+    // The stapler's tasks would go on for ever.
     std::process::exit(0);
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Serving {
 }
 
 impl Serving {
-    /// What the settings say. None: there is no responder.
+    /// The responder of these settings, if they name an address for it.
     pub(crate) fn of(settings: &Settings) -> Result<Option<Self>, ConfigurationError> {
         let (texts, allowed) = (settings.get(&option::LISTEN), settings.get(&option::ALLOW_ISSUER));
         if texts.is_empty() {

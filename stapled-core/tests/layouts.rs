@@ -67,14 +67,14 @@ async fn staples_have_the_names_of_the_layout_and_all_can_read_them() {
     assert_eq!(deliver(&in_common, staple, &site).await.unwrap(), Delivered::Confirmed);
     let path = out.join("example.org-cert.der");
     assert_eq!(fs::read(&path).unwrap(), staple.response()[..]);
-    // Whoever reads it is not the one who may read private keys.
+    // Users who may read the staple need not be allowed to read private keys.
     assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o644);
     assert_eq!(in_common.recall(&example.chain, std::slice::from_ref(&site)).await.unwrap(), staple.response());
     // Beside the certificate, a name may be the same for all.
     let beside = FileSink::new().layout(layout("tls.ocsp-staple"));
     assert_eq!(deliver(&beside, staple, &site).await.unwrap(), Delivered::Confirmed);
     assert_eq!(World::listing(&certs.join("example.org")), ["cert.pem", "tls.ocsp-staple"]);
-    // What is withdrawn is removed.
+    // A withdrawn staple is removed.
     assert_eq!(withdraw(&in_common, &example, &site, Withdrawal::Revoked).await, Withdrawn::Confirmed);
     assert!(World::listing(&out).is_empty());
 }
@@ -308,7 +308,7 @@ async fn a_process_that_is_killed_leaves_whole_files_and_the_next_one_goes_on() 
     deliver(&sink, &example.staples[0], &site).await.unwrap();
     assert_eq!(fs::read(out.join("0")).unwrap(), example.staples[0].response()[..]);
     assert!(out.join("1").exists() && out.join("2").exists(), "the others are still there");
-    // What the killed processes left goes.
+    // The files of the killed processes are removed.
     let swept = async {
         while hidden(&out).len() > 1 {
             let _ = tokio::time::timeout(Duration::from_millis(200), sink.lost()).await;

@@ -57,7 +57,7 @@ pub fn child(peer: Peer, folder: &Path, count: usize) -> Result<(), Box<dyn Erro
     })?;
     let (count, computed) = (count as f64, computed.as_secs_f64() * 1e3);
     println!("{} {} {}", count / took.as_secs_f64(), computed / count, memory as f64 / count);
-    // Neither stapler is waited for.
+    // The tasks of both staplers would go on for ever.
     std::process::exit(0);
 }
 

@@ -16,7 +16,7 @@ use stapled_ca::{Authority, Profile};
 use stapled_core::Stapler;
 use stapled_rustls::Stapling;
 
-/// What is compared.
+/// A stapler, or rustls alone, that the benchmark compares.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
     /// rustls without staples.
@@ -179,7 +179,7 @@ impl Cpu {
         Cpu(clock, Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default()))
     }
 
-    /// What was computed since.
+    /// The computing time since then.
     pub fn elapsed(&self) -> Duration {
         Cpu::now(self.0).1 - self.1
     }

@@ -89,7 +89,7 @@ impl World {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What a server answers to a request for this path, as OpenSSL prints it.
+    /// The answer of a server to a request for this path, as OpenSSL prints it.
     pub(crate) fn request(&self, address: &str, host: &str, path: &str) -> String {
         // `-quiet` reads until the server closes the connection.
         let mut client = Command::new("openssl")

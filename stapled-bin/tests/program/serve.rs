@@ -102,7 +102,7 @@ impl Served {
         assert_eq!(self.world.lab.requests_for(self.cert.serial()), 1, "the CA is asked once");
     }
 
-    /// What the responder answers.
+    /// The answer of the responder to a question about the certificate.
     fn answer(&self) -> Vec<u8> {
         let chain = chain(&self.cert, &self.world.ca);
         let request = OcspRequest::new(&chain.cert_id(CertIdHash::Sha1), None).unwrap();

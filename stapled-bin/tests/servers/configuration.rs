@@ -1,10 +1,10 @@
-//! What is wrong with a `[[server]]` or a `--layout`, and what to do.
+//! Errors in a `[[server]]` or a `--layout`: each says what is wrong and what to do.
 
 use std::fs;
 
 use crate::world::World;
 
-/// What `--check-config` says about this text.
+/// The output of `--check-config` for this text.
 fn checked(world: &World, text: &str) -> (i32, String) {
     fs::write(world.path("stapled.conf"), text).unwrap();
     let ended = world.run(&["--config", "stapled.conf", "--check-config"]);

@@ -1,4 +1,4 @@
-//! What happens to each server: it starts without a staple, gets one and a newer one, its certificate is revoked, and it starts
+//! The course of each server: it starts without a staple, gets one and a newer one, its certificate is revoked, and it starts
 //! again.
 
 use std::fs::{self, Permissions};
@@ -71,7 +71,7 @@ impl<'w> Server<'w> {
         ([127, 0, 0, 1], self.port).into()
     }
 
-    /// What a client gets: the staple.
+    /// The staple that a client gets.
     pub(crate) fn staple(&self) -> io::Result<Option<Vec<u8>>> {
         staple_at(self.port, HOST)
     }

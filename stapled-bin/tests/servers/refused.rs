@@ -11,7 +11,7 @@ use crate::journey::{HOST, Server, shipped, world};
 use crate::table::row;
 use crate::world::{PATIENCE, World};
 
-/// What `stapled` says about a server with this layout.
+/// The messages of `stapled` about a server with this layout.
 fn refusal(world: &World, layout: &str) -> String {
     let text = format!("cert-paths = [\"certs\"]\n[[server]]\nlayout = \"{layout}\"\n");
     fs::write(world.path("refused.conf"), text).unwrap();

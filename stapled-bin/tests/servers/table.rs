@@ -6,7 +6,7 @@ use std::path::Path;
 /// Each server that takes staples from files, by its layout, and each that does not, by its name.
 const TESTED: &[&str] = &["nginx", "nginx-file", "hitch", "h2o", "exim"];
 const REFUSED: &[&str] = &["apache", "caddy", "dovecot", "postfix"];
-/// What no test does: the server is no package of Debian's.
+/// The cell of a server that Debian does not package: no test runs it.
 const UNTESTED: &[&str] = &["envoy"];
 
 /// The cells of the row that begins with this name, without the name.

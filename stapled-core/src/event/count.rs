@@ -1,4 +1,4 @@
-//! What an event adds to counters, with the values of their labels in limited number.
+//! The counters that an event adds to, with a limited number of values for their labels.
 
 use super::names::Names;
 use super::{Event, EventKind, Severity};
@@ -10,7 +10,7 @@ const SERVERS: usize = 100;
 /// The outcome of a renewal that brought a staple, as a code.
 pub(crate) const GOOD: &str = "good";
 
-/// What one event adds to counters.
+/// The counters that one event adds to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Count {
     /// The name of the event, and how much it matters.
@@ -34,7 +34,7 @@ impl Counting {
         Counting { codes: Names::up_to(CODES), events: Names::up_to(EVENTS), servers: Names::up_to(SERVERS) }
     }
 
-    /// What this event adds.
+    /// The counters that this event adds to.
     pub(crate) fn of(&self, event: &Event) -> Count {
         let (renewal, delivery) = match &event.kind {
             EventKind::Renewed { .. } => (Some(GOOD), None),

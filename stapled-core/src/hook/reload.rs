@@ -48,7 +48,7 @@ pub struct ReloadSettings {
     after: After,
 }
 
-/// What the command runs after.
+/// The deliveries after which the command runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum After {
     Changes,

@@ -1,4 +1,4 @@
-//! What a responder needs of the inventory, which answers the questions of servers.
+//! Views of the inventory for the responder that answers the questions of servers.
 
 use std::sync::Arc;
 

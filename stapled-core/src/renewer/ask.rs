@@ -264,7 +264,7 @@ impl Round<'_> {
 /// Exchanges with one responder, within the renewer's limits, with the validator of the held staple.
 struct Exchange<'a> {
     renewer: &'a Renewer,
-    /// What is known of the certificate, if the inventory has it.
+    /// The state of the certificate, if the inventory has it.
     certificate: Option<&'a CertificateView>,
     responder: &'a Responder,
 }

@@ -26,7 +26,7 @@ pub(super) type Awaited = watch::Receiver<Option<Reply>>;
 /// The sender of the answer.
 pub(super) type Answering = watch::Sender<Option<Reply>>;
 
-/// What is known of such certificates.
+/// The known facts about such certificates.
 #[derive(Debug, Default)]
 pub(super) struct Asked(Mutex<Memory>);
 

@@ -146,7 +146,7 @@ pub(crate) struct Connections {
     pub(crate) body: usize,
 }
 
-/// What happens to a client that connects while all connections are in use.
+/// The treatment of a client that connects while all connections are in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Further {
     /// It waits to be accepted.

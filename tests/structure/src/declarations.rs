@@ -271,7 +271,7 @@ mod tests {
             pub(crate) fn d() {}
             pub enum E { #[error("x")] F { g: &'static str }, H }
             impl A { pub const I: u8 = 1; pub fn j<'a>(&'a mut self, k: &[u8; 4]) -> Option<&'a str> { None } fn l() {} }
-            impl From<u8> for A { fn from(_: u8) -> A { todo!() } }
+            impl From<u8> for A { fn from(_: u8) -> A { A::default() } }
             impl From<u8> for Hidden { fn from(_: u8) -> Self { Hidden } }
             pub trait T: Send { fn m(&self) -> u8; fn n(&self) { } }
             pub use x::{y, z}; pub const O: [u8; 2] = [1, 2]; pub mod p { pub fn q() {} fn r() {} }

@@ -17,6 +17,16 @@ fn stapled(world: &World, haproxy: &Haproxy) -> stapled_tests::StapledCommand {
     Stapled::of(world).args(["--minimum-interval", "1", "--haproxy-config"]).args([haproxy.configuration_file()])
 }
 
+/// Waits until the CA was asked twice more about a certificate that HAProxy staples meanwhile.
+fn is_kept_fresh(haproxy: &Haproxy, cert: &Cert, lab: &Lab) {
+    let asked_for = || lab.requests_for(cert.issued.serial());
+    let at = asked_for();
+    wait_until("it is renewed again and again", || {
+        assert!(haproxy.staple(cert).is_some(), "it is stapled all the time");
+        asked_for() >= at + 2
+    });
+}
+
 /// `new ssl cert` and `add ssl crt-list`, without a line in any file.
 #[test]
 fn certificates_loaded_at_run_time_are_stapled() {
@@ -65,27 +75,18 @@ fn a_served_certificate_is_renewed_even_if_its_file_has_another() {
         let before = haproxy.wait_for_staple(&cert);
         // `stapled` must have read the certificate from its file by now: the renewal overwrites the file.
         stapled.wait_for_line(&["event=scanned", ".admin"]);
-        let asked_for = |cert: &Cert| lab.requests_for(cert.issued.serial());
 
         let new = world.renewal_of(&cert, &lab.url());
         new.write();
         stapled.wait_for_line(&["code=served_differs", cert.name(), "reload HAProxy"]);
-        let at = asked_for(&cert);
-        wait_until("it is renewed again and again", || {
-            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
-            asked_for(&cert) >= at + 2
-        });
+        is_kept_fresh(&haproxy, &cert, &lab);
         wait_until("the renewed one is stapled", || haproxy.staple(&cert).is_some_and(|staple| staple != before));
         // A certificate that was read once stays known, whatever is read later.
         stapled.signal("HUP");
         stapled.wait_for_line(&["event=reloaded"]);
-        let at = asked_for(&cert);
-        wait_until("it is renewed again and again", || {
-            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
-            asked_for(&cert) >= at + 2
-        });
+        is_kept_fresh(&haproxy, &cert, &lab);
         // The staple for the next start is already in its file.
-        assert!(asked_for(&new) >= 1);
+        assert!(lab.requests_for(new.issued.serial()) >= 1);
         wait_until("its response is in the file", || new.staple_file().is_some());
 
         haproxy.restart();
@@ -109,15 +110,10 @@ fn a_served_certificate_is_renewed_even_if_the_path_has_another() {
             .start();
         haproxy.wait_for_staple(&cert);
         stapled.wait_for_line(&["event=scanned", ".admin"]);
-        let asked_for = |cert: &Cert| lab.requests_for(cert.issued.serial());
         let new = world.renewal_of(&cert, &lab.url());
         new.write();
         stapled.wait_for_line(&["code=served_differs", cert.name(), "reload HAProxy"]);
-        let at = asked_for(&cert);
-        wait_until("it is renewed again and again", || {
-            assert!(haproxy.staple(&cert).is_some(), "it is stapled all the time");
-            asked_for(&cert) >= at + 2
-        });
+        is_kept_fresh(&haproxy, &cert, &lab);
         haproxy.restart();
         haproxy.wait_for_staple(&new);
         stapled.stop();

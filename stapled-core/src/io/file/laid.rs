@@ -1,4 +1,4 @@
-//! What a layout changes for a sink that writes to files: names, claims, companions, and directories that are swapped.
+//! The effects of a layout on a sink that writes to files: names, claims, companions, and directories that are swapped.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;

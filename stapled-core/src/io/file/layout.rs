@@ -69,7 +69,7 @@ pub enum LayoutError {
     Unknown {
         /// The template.
         template: String,
-        /// What stands between the braces.
+        /// The text between the braces.
         placeholder: String,
     },
     /// The name is absolute, or leads out of the directory.

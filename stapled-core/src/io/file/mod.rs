@@ -420,7 +420,7 @@ impl Inner {
         }
         let Ok(found) = read_own(&path) else { return };
         let Some((folder, name, bytes)) = found else {
-            // What names a staple must not stay alone.
+            // The companion must not stay without the staple that it names.
             let _ = self.unaccompany(&path);
             return;
         };

@@ -1,4 +1,4 @@
-//! What stands in a staple's file while there is no staple, for servers that do not start without the file.
+//! The contents of a staple's file while there is no staple, for servers that do not start without the file.
 
 /// An OCSP response of status tryLater, without a body (RFC 6960 §4.2.1): the shortest contents that such a server accepts. It says
 /// nothing about any certificate, so it cannot be taken for a staple, and a client that insists on a staple rejects it.

@@ -15,7 +15,7 @@ pub struct Preset {
     pub staple: String,
     /// The name of a second file, a template.
     pub companion: Option<String>,
-    /// What the second file has, a template.
+    /// The template of the second file's contents.
     pub contents: String,
     /// Whether the staples must have a directory of their own.
     pub needs_directory: bool,
@@ -158,7 +158,7 @@ impl FileServer {
         &self.name
     }
 
-    /// What its layout has besides names.
+    /// The parts of its layout besides names.
     pub fn preset(&self) -> &Preset {
         &self.preset
     }

@@ -146,7 +146,7 @@ fn write(
         return Err(error);
     }
     link(&root, &opened)?;
-    // What a process left that ended in between goes as well.
+    // The files of a process that ended in between are removed, too.
     for name in names(&root)?.into_iter().filter(|name| is_ours(name) && *name != new) {
         replaced.entry(name).or_insert_with(Instant::now);
     }

@@ -49,7 +49,7 @@ pub(super) struct Vigil {
     times: Mutex<Times>,
 }
 
-/// What is known about the changes of a directory.
+/// Whether the system reports the changes of a directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Standing {
     /// It is not watched yet, or not any more.
@@ -68,7 +68,7 @@ struct Times {
     whole: Option<Instant>,
 }
 
-/// What the thread of the watcher tells.
+/// The events that the thread of the watcher has received.
 #[derive(Debug, Default)]
 struct Heard {
     news: Notify,
@@ -87,7 +87,7 @@ struct Told {
     is_overrun: bool,
 }
 
-/// What is to be checked.
+/// The files to check now.
 #[derive(Debug, Default)]
 pub(super) struct Due {
     /// The files in all directories.
@@ -125,7 +125,7 @@ impl Vigil {
         }
     }
 
-    /// What is due now. It stays due until it is checked.
+    /// The files to check now. They are due until they are checked.
     pub(super) fn due(&self) -> Due {
         let now = Instant::now();
         let (mut times, mut directories, mut told) =
@@ -349,7 +349,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(check(&vigil).directories, HashSet::from([link.clone()]));
         }
-        // Nobody uses it any more, but another one.
+        // The sink uses another directory now.
         vigil.keep(&HashSet::new());
         assert!(check(&vigil).directories.is_empty());
         vigil.add(&one.join("a.ocsp"));

@@ -88,7 +88,7 @@ pub enum StapleFileProblem {
     /// No file can be made in a directory for staples: that of a server, or the one for those that cannot lie beside their
     /// certificates.
     DirectoryUnwritable {
-        /// What has this directory, such as `--staple-dir`.
+        /// The option or key that names this directory, such as `--staple-dir`.
         of: String,
         /// The directory.
         directory: PathBuf,
