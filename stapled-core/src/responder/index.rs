@@ -103,7 +103,7 @@ pub(super) struct Indexes {
     made: tokio::sync::Mutex<Option<Made>>,
 }
 
-/// What the present index was made of.
+/// The state of the inventory from which the present index was made.
 struct Made {
     handle: Handle,
     changes: watch::Receiver<u64>,

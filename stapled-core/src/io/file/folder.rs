@@ -24,7 +24,7 @@ const KEPT: u32 = 0o664;
 /// How many names for a temporary file are tried.
 const ATTEMPTS: usize = 16;
 
-/// What an open does with a symbolic link.
+/// The treatment of a symbolic link by an open.
 #[derive(Clone, Copy)]
 enum Links {
     Followed,

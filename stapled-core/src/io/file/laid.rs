@@ -5,14 +5,17 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::assign::NoPlace;
 use super::blocking::Abandoned;
 use super::claims::Claim;
 use super::folder::Folder;
 use super::layout::{Layout, Target};
+use super::outcome::{issuer_not_found, no_file};
 use super::place::Place;
 use super::placeholder::PLACEHOLDER;
+use super::single::read_existing;
 use super::swap::{Swaps, split};
-use super::{Inner, NoPlace, codes, issuer_not_found, no_file, read_existing, staple_path};
+use super::{Inner, codes, staple_path};
 use crate::certificate::Certificate;
 use crate::chain::CertChain;
 use crate::sink::{Delivered, SinkError, Site, Withdrawal};

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::blocking::looking;
 use super::place::directory_of;
+use super::single::read_existing;
 use super::vigil::Due;
-use super::{Hash, Inner, LOOK_SHARE, Written, read_existing};
+use super::{Hash, Inner, LOOK_SHARE, Written};
 use crate::clock::{Clock, SystemClock};
 use crate::hash::Sha256;
 use crate::io::stamp::Stat;

@@ -1,5 +1,6 @@
 //! Staples in files, which servers read when they start.
 
+mod assign;
 mod blocking;
 mod claims;
 mod fault;
@@ -8,18 +9,18 @@ mod laid;
 pub mod layout;
 mod locks;
 mod look;
+mod outcome;
 mod place;
 mod placeholder;
 pub mod server;
+mod single;
 mod swap;
 mod sweep;
 mod vigil;
 mod wanted;
+mod work;
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -30,12 +31,13 @@ use futures_util::future::join_all;
 
 pub use self::fault::WriteFault;
 pub use self::place::staple_path;
+pub use self::single::{read_existing, remove_answer, replace};
 
 use self::blocking::{Abandoned, blocking, looking};
 use self::claims::Claims;
-use self::folder::Folder;
 use self::layout::Layout;
 use self::locks::{Locked, Locks};
+use self::outcome::in_all;
 use self::place::Place;
 use self::placeholder::PLACEHOLDER;
 use self::swap::Swaps;
@@ -43,16 +45,8 @@ use self::sweep::Sweeper;
 use self::vigil::Vigil;
 use self::wanted::Wanted;
 use super::stamp::Stat;
-use crate::certificate::Certificate;
 use crate::chain::CertChain;
-use crate::hash::Sha256;
-use crate::hexadecimal::Hexadecimal;
-use crate::io::certificate_file::{staple_file_of, with_suffix};
-use crate::io::open::regular_file;
-use crate::lookup::IssuerPlace;
-use crate::report::{Report, Reporter, Reporters};
-use crate::severity::Severity;
-use crate::sink::leftover::leftover;
+use crate::report::{Reporter, Reporters};
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
@@ -206,52 +200,6 @@ impl FileSink {
     }
 }
 
-/// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`] bytes. `None` if the file does not exist.
-///
-/// Blocks. Only regular files are opened.
-///
-/// # Errors
-///
-/// The system's error; `InvalidData` for a file that is too large, `InvalidInput` if it is not a regular file.
-pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match regular_file(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    folder::read_response(file).map(Some)
-}
-
-/// Replaces a file by these contents: a reader gets either the old contents or the new. An existing file keeps its owner and mode, as
-/// far as this user may set them; a new one is readable by all.
-///
-/// Blocks until the contents are on disk.
-///
-/// # Errors
-///
-/// The system's error. The old file is then still there.
-pub fn replace(path: &Path, contents: &[u8]) -> io::Result<()> {
-    let (folder, name) = Folder::of(path)?;
-    folder.replace(name, contents, path)
-}
-
-/// Removes a file that holds a response about this certificate, so that no server takes it up; anything else stays. Returns whether
-/// one was removed.
-///
-/// Blocks.
-///
-/// # Errors
-///
-/// Those of [`read_existing`], and the system's error when the file cannot be removed.
-pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
-    let is_about = read_existing(path)?.is_some_and(|kept| chain.is_answered_by(&kept));
-    if is_about {
-        let (folder, name) = Folder::of(path)?;
-        folder.remove(name)?;
-    }
-    Ok(is_about)
-}
-
 #[async_trait]
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
@@ -312,7 +260,7 @@ impl StapleSink for FileSink {
             };
             async move { blocking(&path, clear).await }
         });
-        // What fails is reported there.
+        // The operations report their own failures.
         join_all(clearings).await;
     }
 
@@ -373,339 +321,13 @@ impl Inner {
         }
     }
 
-    /// Removes staples of revoked certificates that another program has restored, of these paths.
-    fn clear_revoked(&self, paths: &[PathBuf]) {
-        for path in paths {
-            let _alone = self.alone(path);
-            self.vigil.checks(path);
-            // The hold may have ended since, and a new staple been delivered.
-            let Some((chain, site)) = self.state().revoked.get(path).cloned() else { continue };
-            if self.take_away(path, &chain, &site, Withdrawal::Revoked).is_err() {
-                self.vigil.again(path.clone());
-            }
-        }
-    }
-
-    /// Writes to a site that has a path.
-    fn deliver(
-        &self,
-        staple: &Staple,
-        site: &Site,
-        barred: &HashSet<PathBuf>,
-        abandoned: &Abandoned,
-    ) -> Result<Delivered, SinkError> {
-        self.retract(site, abandoned);
-        match self.place(site, barred, staple.chain().end_entity()) {
-            Ok((path, certificate)) => {
-                self.claim(&path, certificate)?;
-                match self.keep(&path, staple, certificate, abandoned) {
-                    Ok(()) => Ok(Delivered::Confirmed),
-                    Err(error) => Err(describe(&path, "written", &error)),
-                }
-            }
-            Err(NoPlace::Unwanted(reason)) => Ok(reason),
-            Err(NoPlace::Refused(error)) => Err(error),
-        }
-    }
-
-    /// Removes a response that can be no staple of the certificate at this time from the path where servers look for one, whichever
-    /// program wrote it. A file without which servers do not start stays.
-    fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
-        let Some(path) = self.looked_for(site, chain) else { return };
-        let _alone = self.alone(&path);
-        match self.withdraw {
-            WithdrawFiles::Remove => {}
-            WithdrawFiles::Keep => return,
-            WithdrawFiles::Replace => return self.fill_vacancy(&path, site, abandoned),
-        }
-        let Ok(found) = read_own(&path) else { return };
-        let Some((folder, name, bytes)) = found else {
-            // The companion must not stay without the staple that it names.
-            let _ = self.unaccompany(&path);
-            return;
-        };
-        let Some((code, why)) = leftover(chain, &bytes, now) else { return };
-        if site.staple_file_needed || abandoned.is_so() {
-            return;
-        }
-        let file = path.display();
-        let report = match self.unlink(&folder, name, &path) {
-            Ok(()) => Report::new(codes::REMOVED, Severity::Info, format!("{file} is removed: {why}")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return,
-            Err(error) => {
-                let what = format!(
-                    "{file} cannot be removed: {error}; {why}: HAProxy and other servers may not start with it"
-                );
-                Report::new(codes::NOT_REMOVED, Severity::Warning, what)
-            }
-        };
-        self.reporters.tell_of(chain, report.code(code));
-    }
-
-    /// The path of a site's staple, and the certificate's file.
-    fn place<'a>(
-        &self,
-        site: &'a Site,
-        barred: &HashSet<PathBuf>,
-        end_entity: &Certificate,
-    ) -> Result<(PathBuf, &'a Path), NoPlace> {
-        if let Some(placed) = self.laid_out(site, barred, end_entity)? {
-            return Ok(placed);
-        }
-        let (certificate, is_taken) = match Place::of(site) {
-            Place::Beside { staple, certificate } if !barred.contains(&staple) => return Ok((staple, certificate)),
-            Place::Beside { certificate, .. } | Place::NotBeside { certificate } => (certificate, true),
-            Place::NotTaken { certificate } => (certificate, false),
-            Place::Nowhere => return Err(NoPlace::Unwanted(no_file(&site.served_as))),
-        };
-        match &self.staple_dir {
-            Some(directory) => Ok((self.apart(directory, certificate), certificate)),
-            None if is_taken => Err(NoPlace::Unwanted(issuer_not_found(certificate))),
-            None => {
-                let error = SinkError::refused(codes::WRONG_ISSUER_FIRST, mistaken(site, certificate));
-                Err(NoPlace::Refused(error))
-            }
-        }
-    }
-
-    /// The path in the staple directory: the first certificate of a name has it, later ones get a path with a hash.
-    fn apart(&self, directory: &Path, certificate: &Path) -> PathBuf {
-        let file_name = certificate.file_name().unwrap_or(OsStr::new("certificate"));
-        let mut state = self.state();
-        if let Some(path) = state.apart.get(certificate) {
-            return path.clone();
-        }
-        let mut path = directory.join(staple_file_of(Path::new(file_name)));
-        if state.taken.contains(&path) {
-            let hash = Sha256::of(certificate.as_os_str().as_bytes());
-            let hash = format!("{:x}", Hexadecimal::of(hash.get(..6).unwrap_or(&hash)));
-            path = directory.join(staple_file_of(&with_suffix(Path::new(file_name), &format!(".{hash}"))));
-        }
-        state.taken.insert(path.clone());
-        state.apart.insert(certificate.to_owned(), path.clone());
-        path
-    }
-
     /// Locks a file, so that no other operation of this sink checks or changes it.
     fn alone(&self, path: &Path) -> Locked<'_> {
         self.busy.lock(path)
-    }
-
-    fn keep(&self, path: &Path, staple: &Staple, certificate: &Path, abandoned: &Abandoned) -> io::Result<()> {
-        let response: &[u8] = staple.response();
-        let _alone = self.alone(path);
-        if abandoned.is_so() {
-            return Err(io::ErrorKind::Interrupted.into());
-        }
-        if !self.swapped_in(path, response)? {
-            let (folder, name) = Folder::of(path)?;
-            self.sweeper.sweep_first_time(path, &folder);
-            // A link is replaced even if its target has the same contents.
-            let is_same = folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
-            if !is_same {
-                let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
-                folder.replace_if(name, response, self.model(certificate), || match beside {
-                    Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
-                    None => Ok(()),
-                })?;
-            }
-            self.accompany(path, certificate, staple.chain().end_entity())?;
-        }
-        let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
-        let mut state = self.state();
-        state.revoked.remove(path);
-        state.written.insert(path.to_owned(), written);
-        drop(state);
-        self.vigil.add(path);
-        Ok(())
-    }
-
-    /// Removes the sink's staple beside a certificate whose issuer the server does not find any more: with it, some
-    /// servers do not start.
-    fn retract(&self, site: &Site, abandoned: &Abandoned) {
-        if self.withdraw == WithdrawFiles::Remove
-            && Place::of(site).is_barred()
-            && let Some(path) = staple_path(site)
-        {
-            let _alone = self.alone(&path);
-            if !abandoned.is_so() {
-                // The delivery to another path continues. A staple that could not be removed stays recorded.
-                let _ = self.remove_ours(&path, site);
-            }
-        }
-    }
-
-    /// Removes the staples that this sink wrote for the certificate. Of a revoked certificate, it removes every
-    /// response about it, whichever program wrote it: a server must not read a staple from before the revocation at its
-    /// next start.
-    fn withdraw(
-        &self,
-        chain: &CertChain,
-        site: &Site,
-        why: Withdrawal,
-        abandoned: &Abandoned,
-    ) -> Result<(), SinkError> {
-        let mut result = Ok(());
-        let Some(certificate) = site.file.as_deref() else { return result };
-        // Both paths are checked: the issuer may have become known or unknown since the staple was written.
-        let apart = self.state().apart.get(certificate).cloned();
-        for path in self.looked_for(site, chain).into_iter().chain(apart) {
-            let _alone = self.alone(&path);
-            if abandoned.is_so() {
-                return Ok(());
-            }
-            let mut state = self.state();
-            match why {
-                Withdrawal::Revoked => state.revoked.insert(path.clone(), (chain.clone(), site.clone())),
-                _ => state.revoked.remove(&path),
-            };
-            drop(state);
-            self.vigil.add(&path);
-            if let Err(error) = self.take_away(&path, chain, site, why) {
-                result = Err(describe(&path, "removed", &error));
-            }
-        }
-        if result.is_ok() {
-            self.release(site, chain, why);
-            let mut state = self.state();
-            if let Some(path) = state.apart.remove(certificate) {
-                state.taken.remove(&path);
-            }
-        }
-        result
-    }
-
-    /// Removes one file for [`withdraw`](Self::withdraw). The caller holds its lock.
-    fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
-        match read_own(path)? {
-            // The file belongs to the certificate's successor or to another program.
-            Some((_, _, bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
-            Some((_, _, bytes)) if why == Withdrawal::Revoked => {
-                let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
-                self.state().written.insert(path.to_owned(), written);
-            }
-            _ => {}
-        }
-        self.remove_ours(path, site)
-    }
-
-    /// Removes a file if it holds what the sink wrote last. If a server does not start without the file, it is emptied
-    /// instead.
-    fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
-        let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
-        if let Some((folder, name, bytes)) = read_own(path)?
-            && Sha256::of(&bytes) == ours
-        {
-            let needed_by =
-                site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));
-            let removed = match needed_by {
-                _ if self.withdraw == WithdrawFiles::Replace => {
-                    folder.replace(name, PLACEHOLDER, site.file.as_deref().unwrap_or(path))
-                }
-                Some(certificate) => folder.replace(name, &[], certificate),
-                None => self.unlink(&folder, name, path),
-            };
-            match removed {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-        }
-        self.state().written.remove(path);
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         // Both maps are consistent after every single step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The contents of a file that may be one of the sink, with its directory and its name. `None` for a file that is certainly not one:
-/// it is not there, not a regular one, too large, or not readable for this user.
-fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>)>> {
-    use io::ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound, PermissionDenied};
-    let read = Folder::of(path).and_then(|(folder, name)| {
-        let bytes = folder.read(name)?;
-        Ok(bytes.map(|bytes| (folder, name, bytes)))
-    });
-    match read {
-        Err(error)
-            if matches!(error.kind(), NotFound | NotADirectory | InvalidInput | InvalidData | PermissionDenied) =>
-        {
-            Ok(None)
-        }
-        read => read,
-    }
-}
-
-/// The result of the deliveries to all sites: a failure counts most, then a delivery.
-fn in_all(deliveries: Vec<Result<Delivered, SinkError>>) -> Result<Delivered, SinkError> {
-    let mut all = None;
-    for delivery in deliveries {
-        match delivery? {
-            Delivered::Confirmed => all = Some(Delivered::Confirmed),
-            other => all = all.or(Some(other)),
-        }
-    }
-    Ok(all.unwrap_or_else(|| no_file("the certificate has no place")))
-}
-
-/// Why a staple has no path.
-enum NoPlace {
-    /// No path is intended.
-    Unwanted(Delivered),
-    /// No server would use a staple there.
-    Refused(SinkError),
-}
-
-fn mistaken(site: &Site, certificate: &Path) -> String {
-    let file = certificate.display();
-    match &site.issuer {
-        IssuerPlace::Mistaken { chains: Some(directory) } => format!(
-            "{file}: a server that loads it takes a certificate in {0} for its issuer that only has the issuer's name, so that \
-             no staple fits; remove that one from {0}, or append the issuer's certificate to {file}",
-            directory.display()
-        ),
-        _ => format!(
-            "{file}: a server that loads it takes the first certificate of the issuer's name in it for the issuer, and that is \
-             not the one that signed, so that no staple fits; put the right one before it, or remove the other"
-        ),
-    }
-}
-
-fn issuer_not_found(certificate: &Path) -> Delivered {
-    Delivered::NotWanted {
-        code: codes::ISSUER_NOT_FOUND_BY_SERVER,
-        what: format!(
-            "{0}: not written beside it, because a server that loads it would not find its issuer, or would find another \
-             first, and some servers do not start then; append the issuer's certificate to {0}, put it alone into \
-             {0}.issuer, or choose a staple directory",
-            certificate.display()
-        ),
-    }
-}
-
-fn no_file(name: &str) -> Delivered {
-    Delivered::NotWanted {
-        code: codes::NO_FILE,
-        what: format!("{name}: not a file, so that there is no place for a staple beside it"),
-    }
-}
-
-fn describe(path: &Path, done: &str, error: &io::Error) -> SinkError {
-    let path = &swap::shown(path);
-    let parent = path.parent().unwrap_or(path).display();
-    let fault = WriteFault::of(error);
-    let remedy = match fault {
-        WriteFault::DiskFull => format!("make room in {parent}"),
-        WriteFault::ReadOnly => format!("make {parent} writable, or choose another directory"),
-        WriteFault::NoPermission => format!("let this user write to {parent}"),
-        WriteFault::DirectoryMissing => format!("create {parent}"),
-        WriteFault::TooManyOpenFiles => {
-            "raise the limit of open files (LimitNOFILE= of a systemd unit, ulimit -n)".to_owned()
-        }
-        WriteFault::Other => format!("see to {parent}"),
-    };
-    let code = fault.code();
-    SinkError::Unreachable { code, what: format!("{} cannot be {done}: {error}; {remedy}", path.display()) }
 }
