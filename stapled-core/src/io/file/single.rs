@@ -8,7 +8,7 @@ use super::folder::{self, Folder};
 use crate::chain::CertChain;
 use crate::io::open::regular_file;
 
-/// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`] bytes. `None` if the file does not exist.
+/// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`](crate::staple::Staple::MAX_RECEIVED) bytes. `None` if the file does not exist.
 ///
 /// Blocks. Only regular files are opened.
 ///
