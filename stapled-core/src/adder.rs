@@ -21,7 +21,7 @@ use crate::refresh::inputs::Failure;
 use crate::responders::Responders;
 use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::failure::SinkFailure;
-use crate::sink::{self, Delivered, Lost, SinkError, StapleSink, Withdrawal, Withdrawn};
+use crate::sink::{self, Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{JudgePolicy, Staple};
 use crate::task::{Cause, Due, Task};
 use crate::time::Timestamp;
@@ -56,6 +56,11 @@ pub(crate) struct Adder {
 /// The state of a delivery whose staple the server does not serve, since its life is shorter than the server's margin.
 fn too_short_lived(what: String) -> DeliveryState {
     DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, code: sink::EXPIRES_TOO_SOON, what }
+}
+
+/// The sites as a sink takes them.
+fn one_by_one(sites: &[Arc<Site>]) -> Vec<Site> {
+    sites.iter().map(|site| (**site).clone()).collect()
 }
 
 /// The target state of a certificate at a sink.
@@ -159,8 +164,9 @@ impl Adder {
         }
         // Staples of former sites are withdrawn first: a server that finds the certificate by its CertID would otherwise
         // lose the staple altogether.
-        let mut left = view.delivery.sites();
-        left.retain(|site| !view.sites.contains(site));
+        let left = view.delivery.sites();
+        let left: Vec<Site> =
+            left.iter().filter(|site| !view.sites.contains(site)).map(|site| (**site).clone()).collect();
         if !left.is_empty() {
             self.sink.withdraw(&view.chain, &left, Withdrawal::Retired).await?;
         }
@@ -168,7 +174,7 @@ impl Adder {
         let begun = Some(view.delivery.begin(staple, &view.sites));
         let delivery = Delivery { begun, ..view.delivery.clone() };
         self.inventory.begin_delivery(view.chain.subject(), self.number, delivery);
-        self.sink.deliver(staple, &view.sites).await
+        self.sink.deliver(staple, &one_by_one(&view.sites)).await
     }
 
     /// Records the outcome of a delivery. Returns the task of the next attempt, if there is one.
@@ -235,7 +241,7 @@ impl Adder {
         // After a failure, the server may still serve the staple.
         let in_doubt = view.delivery.in_doubt();
         self.inventory.begin_delivery(view.chain.subject(), self.number, in_doubt.clone());
-        let withdrawn = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await;
+        let withdrawn = self.in_time(self.sink.withdraw(&view.chain, &one_by_one(&sites), why)).await;
         // If the clock was corrected during the withdrawal, the withdrawn staple is good.
         let is_good_again =
             why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
@@ -305,7 +311,9 @@ impl Adder {
         }
         let (sites, why) = (view.delivery.sites(), Withdrawal::Expiring);
         // A failure here is tried again with the delivery.
-        let Ok(withdrawn) = self.in_time(self.sink.withdraw(&view.chain, &sites, why)).await else { return false };
+        let Ok(withdrawn) = self.in_time(self.sink.withdraw(&view.chain, &one_by_one(&sites), why)).await else {
+            return false;
+        };
         self.tell_withdrawn(view, why, withdrawn, None);
         true
     }

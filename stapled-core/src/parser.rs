@@ -500,7 +500,7 @@ fn site(sighting: &Sighting, issuer: IssuerPlace) -> Site {
 async fn read(source: String, sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
     let path = match &sighting.material {
         Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, Around::default())),
-        Material::File(path) => path.clone(),
+        Material::File(path) => Arc::clone(path),
     };
     let file = path.clone();
     let work = move || {

@@ -5,7 +5,7 @@ pub(crate) mod leftover;
 pub mod lost;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -140,9 +140,9 @@ pub struct Site {
     /// The name by which servers know the certificate: for a file, its path.
     pub served_as: Arc<str>,
     /// The certificate's file, where there is one.
-    pub file: Option<PathBuf>,
+    pub file: Option<Arc<Path>>,
     /// The file in which servers look for the staple, if that is not the file's name plus `.ocsp`.
-    pub staple_file: Option<PathBuf>,
+    pub staple_file: Option<Arc<Path>>,
     /// Whether servers need that file to start. It is then emptied instead of removed.
     pub staple_file_needed: bool,
     /// How a server that loads the file finds the issuer.
@@ -153,7 +153,8 @@ impl Site {
     /// A file, known to servers by its path. It holds the issuer's certificate, too.
     pub fn file(path: impl Into<PathBuf>) -> Self {
         let path = path.into();
-        Site { file: Some(path.clone()), ..Site::named(path.to_string_lossy()) }
+        let named = Site::named(path.to_string_lossy());
+        Site { file: Some(path.into()), ..named }
     }
 
     /// A certificate without a file, known to servers by this name. Servers have its issuer.
@@ -174,7 +175,7 @@ impl Site {
 
     /// The same, for servers that look for the staple in this file.
     pub fn staple_file(self, path: impl Into<PathBuf>) -> Self {
-        Site { staple_file: Some(path.into()), ..self }
+        Site { staple_file: Some(path.into().into()), ..self }
     }
 
     /// The same, for servers that look for the staple in this file and do not start without it.

@@ -4,7 +4,7 @@ pub mod issuer;
 mod version;
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -140,13 +140,13 @@ pub struct Sighting {
     /// a CA's.
     pub is_presented: bool,
     /// The file in which servers look for this certificate's staple, if that is not the file's name plus `.ocsp`.
-    pub staple_file: Option<PathBuf>,
+    pub staple_file: Option<Arc<Path>>,
     /// Whether servers need that file to start, since their configuration names it. It is then emptied instead of removed.
     pub staple_file_needed: bool,
     /// Where servers look for this certificate's issuer, besides the certificate's own file.
     pub issuer_lookup: IssuerLookup,
     /// Where servers look for the chain of a certificate whose file has none.
-    pub issuer_chains: Option<IssuerChains>,
+    pub issuer_chains: Option<Arc<IssuerChains>>,
     /// The name by which servers know the certificate, if that is not the name of the place.
     pub served_as: Option<Arc<str>>,
 }
@@ -155,7 +155,7 @@ impl Sighting {
     /// A file, known by its path.
     pub fn file(path: impl Into<PathBuf>, version: Version) -> Self {
         let path = path.into();
-        Sighting::new(path.to_string_lossy().into(), Material::File(path), version)
+        Sighting::new(path.to_string_lossy().into(), Material::File(path.into()), version)
     }
 
     /// Certificates in memory, PEM or DER.
@@ -206,7 +206,7 @@ impl Sighting {
 
     /// The same, for servers that look for the staple in this file.
     pub fn staple_file(self, path: impl Into<PathBuf>) -> Self {
-        Sighting { staple_file: Some(path.into()), ..self }
+        Sighting { staple_file: Some(path.into().into()), ..self }
     }
 
     /// The same, for servers that look for the staple in this file and do not start without it.
@@ -220,8 +220,8 @@ impl Sighting {
     }
 
     /// The same, for servers that look for a missing chain there.
-    pub fn issuer_chains(self, chains: IssuerChains) -> Self {
-        Sighting { issuer_chains: Some(chains), ..self }
+    pub fn issuer_chains(self, chains: impl Into<Arc<IssuerChains>>) -> Self {
+        Sighting { issuer_chains: Some(chains.into()), ..self }
     }
 
     /// The same, for servers that know the certificate by this name.
@@ -235,7 +235,7 @@ impl Sighting {
 #[non_exhaustive]
 pub enum Material {
     /// A file, which the stapler reads.
-    File(PathBuf),
+    File(Arc<Path>),
     /// The bytes of a PEM bundle or a DER certificate.
     Bytes(Arc<[u8]>),
 }

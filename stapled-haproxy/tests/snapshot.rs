@@ -136,13 +136,13 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         assert!(seen.problems.is_empty(), "{:?}", seen.problems);
         let sighting = |name: &str| seen.sightings.iter().find(|sighting| &*sighting.name == name).expect("a sighting");
         let site = sighting("@web/site");
-        assert!(matches!(&site.material, Material::File(file) if *file == cert.path), "{site:?}");
+        assert!(matches!(&site.material, Material::File(file) if **file == cert.path), "{site:?}");
         assert_eq!(site.served_as.as_deref(), Some("@web/site"));
-        assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(world.path("a.response")), true));
+        assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(world.path("a.response").into()), true));
         assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
         // A store has a response only if a line names it.
         let plain = sighting("@web/b.pem");
-        assert!(matches!(&plain.material, Material::File(file) if *file == by_path.path), "{plain:?}");
+        assert!(matches!(&plain.material, Material::File(file) if **file == by_path.path), "{plain:?}");
         let snapshot = source.snapshot().await.expect("a snapshot");
         let configured =
             snapshot.certificates.iter().map(|served| served.configured.as_ref().expect("a line").place.line);
@@ -171,8 +171,8 @@ async fn the_files_of_issuers_and_responses_are_known_from_the_socket_alone() {
         assert!(seen.problems.is_empty(), "{:?}", seen.problems);
         let [sighting] = &seen.sightings[..] else { panic!("{:?}", seen.sightings) };
         assert_eq!((&*sighting.name, sighting.served_as.as_deref()), ("a.crt", Some("a.crt")));
-        assert!(matches!(&sighting.material, Material::File(file) if *file == cert.path), "{sighting:?}");
-        assert_eq!((&sighting.staple_file, sighting.staple_file_needed), (&Some(world.path("a.ocsp")), false));
+        assert!(matches!(&sighting.material, Material::File(file) if **file == cert.path), "{sighting:?}");
+        assert_eq!((&sighting.staple_file, sighting.staple_file_needed), (&Some(world.path("a.ocsp").into()), false));
         assert_eq!(sighting.issuer_lookup, IssuerLookup::Nowhere);
         let chains = sighting.issuer_chains.as_ref().expect("a directory of chains");
         assert_eq!(chains.directory, world.path("chains"));
@@ -229,9 +229,9 @@ async fn paths_are_looked_at_as_haproxy_does() {
         let global = "issuers-chain-path chains\n  ssl-load-extra-files ocsp\n  ssl-load-extra-del-ext";
         let haproxy = support::start_with(&world, &binary, &format!("crt {}", cert.name()), global, &[]);
         let seen = seen_by(vec![source(&haproxy)]).await;
-        assert_eq!((seen.staple_file, seen.staple_file_needed), (Some(world.path("certs/a.ocsp")), false));
+        assert_eq!((seen.staple_file, seen.staple_file_needed), (Some(world.path("certs/a.ocsp").into()), false));
         assert_eq!(seen.issuer_lookup, IssuerLookup::Nowhere);
-        assert_eq!(seen.issuer_chains.map(|chains| chains.directory), Some(world.path("chains")));
+        assert_eq!(seen.issuer_chains.map(|chains| chains.directory.clone()), Some(world.path("chains")));
         assert_ne!(seen.version, plain.sightings[0].version);
     }
 }

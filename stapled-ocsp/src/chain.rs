@@ -197,7 +197,7 @@ impl CertChain {
 
     /// Whether a CertID names this certificate, by any hash that this crate supports.
     pub fn is_named_by(&self, cert_id: &CertId) -> bool {
-        cert_id.serial_number == self.end_entity.serial()
+        cert_id.serial_number() == self.end_entity.serial()
             && cert_id.hash().is_some_and(|hash| self.cert_id(hash).names_same(cert_id))
     }
 

@@ -2,7 +2,9 @@
 
 pub mod span;
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::num::NonZeroI64;
 use std::ops::{Add, Sub};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -13,8 +15,18 @@ const EPOCH: jiff::civil::DateTime = jiff::civil::DateTime::constant(1970, 1, 1,
 ///
 /// The number is signed, so that times before 1970 are possible. All arithmetic saturates, because the numbers in
 /// certificates and responses are not trusted.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Timestamp(i64);
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Timestamp(
+    /// The number with its highest bit turned round, which is never zero: so an `Option<Timestamp>` takes no more memory, of which a
+    /// stapler has ten for each of a million certificates.
+    NonZeroI64,
+);
+
+/// The number of the earliest instant.
+const FIRST: NonZeroI64 = match NonZeroI64::new(1) {
+    Some(one) => one,
+    None => NonZeroI64::MAX,
+};
 
 impl Timestamp {
     /// The instant that `YYYYMMDDHHMMSS` names. `None` for a leap second, which clients do not accept.
@@ -33,18 +45,18 @@ impl Timestamp {
     }
 
     /// The latest possible instant; it stands for "never".
-    pub const MAX: Timestamp = Timestamp(i64::MAX);
+    pub const MAX: Timestamp = Timestamp::of(i64::MAX);
     /// The earliest possible instant.
-    pub const MIN: Timestamp = Timestamp(i64::MIN);
+    pub const MIN: Timestamp = Timestamp::of(-i64::MAX);
 
     /// The instant that is this many seconds after the Unix epoch, or before it if the number is negative.
     pub const fn from_unix(seconds: i64) -> Self {
-        Timestamp(seconds.saturating_mul(1000))
+        Timestamp::of(seconds.saturating_mul(1000))
     }
 
     /// The instant that is this many milliseconds after the Unix epoch.
     pub const fn from_unix_millis(milliseconds: i64) -> Self {
-        Timestamp(milliseconds)
+        Timestamp::of(milliseconds)
     }
 
     /// The instant that this text names, in the form that [`Display`](fmt::Display) writes: RFC 3339 in UTC, or `unix:SECONDS`.
@@ -58,20 +70,46 @@ impl Timestamp {
 
     /// Whole seconds since the Unix epoch, rounded down.
     pub const fn unix(self) -> i64 {
-        self.0.div_euclid(1000)
+        self.unix_millis().div_euclid(1000)
     }
 
     /// Milliseconds since the Unix epoch.
     pub const fn unix_millis(self) -> i64 {
-        self.0
+        self.0.get() ^ i64::MIN
+    }
+
+    const fn of(milliseconds: i64) -> Self {
+        match NonZeroI64::new(milliseconds ^ i64::MIN) {
+            Some(number) => Timestamp(number),
+            None => Timestamp(FIRST),
+        }
     }
 
     /// The time that has passed since `earlier`; zero if `earlier` is in the future.
     pub fn since(self, earlier: Timestamp) -> Duration {
-        match u64::try_from(self.0.saturating_sub(earlier.0)) {
+        match u64::try_from(self.unix_millis().saturating_sub(earlier.unix_millis())) {
             Ok(milliseconds) => Duration::from_millis(milliseconds),
             Err(_) => Duration::ZERO,
         }
+    }
+}
+
+impl Ord for Timestamp {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.unix_millis().cmp(&other.unix_millis())
+    }
+}
+
+impl PartialOrd for Timestamp {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+/// The Unix epoch.
+impl Default for Timestamp {
+    fn default() -> Self {
+        Timestamp::from_unix(0)
     }
 }
 
@@ -91,11 +129,11 @@ impl serde::Serialize for Timestamp {
 impl From<SystemTime> for Timestamp {
     fn from(time: SystemTime) -> Timestamp {
         match time.duration_since(UNIX_EPOCH) {
-            Ok(after) => Timestamp(millis(after)),
+            Ok(after) => Timestamp::of(millis(after)),
             Err(before) => {
                 let before = before.duration();
                 let is_whole = before.subsec_nanos() % 1_000_000 == 0;
-                Timestamp(millis(before).saturating_neg().saturating_sub(i64::from(!is_whole)))
+                Timestamp::of(millis(before).saturating_neg().saturating_sub(i64::from(!is_whole)))
             }
         }
     }
@@ -112,7 +150,7 @@ impl Add<Duration> for Timestamp {
     type Output = Timestamp;
 
     fn add(self, duration: Duration) -> Timestamp {
-        Timestamp(self.0.saturating_add(millis(duration)))
+        Timestamp::of(self.unix_millis().saturating_add(millis(duration)))
     }
 }
 
@@ -120,7 +158,7 @@ impl Sub<Duration> for Timestamp {
     type Output = Timestamp;
 
     fn sub(self, duration: Duration) -> Timestamp {
-        Timestamp(self.0.saturating_sub(millis(duration)))
+        Timestamp::of(self.unix_millis().saturating_sub(millis(duration)))
     }
 }
 
@@ -146,6 +184,14 @@ mod tests {
         assert_eq!(Timestamp::MIN - Duration::MAX, Timestamp::MIN);
         assert_eq!(Timestamp::MIN.since(Timestamp::MAX), Duration::ZERO);
         assert!(Timestamp::MAX.since(Timestamp::MIN) > Duration::from_secs(1 << 52));
+        assert_eq!(Timestamp::from_unix_millis(i64::MIN), Timestamp::MIN);
+    }
+
+    #[test]
+    fn instants_are_in_order_and_may_be_missing_without_more_memory() {
+        let all = [i64::MIN + 1, -2, -1, 0, 1, 2, i64::MAX].map(Timestamp::from_unix_millis);
+        assert!(all.is_sorted() && all.iter().all(|at| Timestamp::from_unix_millis(at.unix_millis()) == *at));
+        assert_eq!((Timestamp::default().unix_millis(), size_of::<Option<Timestamp>>()), (0, 8));
     }
 
     #[test]

@@ -16,10 +16,10 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(read.extensions.len(), tbs.request_extensions.as_ref().map_or(0, |list| list.len()));
         assert_eq!(read.requests.len(), tbs.request_list.len());
         for (ours, theirs) in read.requests.iter().zip(&tbs.request_list) {
-            assert_eq!(ours.cert_id.issuer_key_hash, theirs.req_cert.issuer_key_hash.as_ref());
-            assert_eq!(ours.cert_id.issuer_name_hash, theirs.req_cert.issuer_name_hash.as_ref());
+            assert_eq!(ours.cert_id.issuer_key_hash(), theirs.req_cert.issuer_key_hash.as_ref());
+            assert_eq!(ours.cert_id.issuer_name_hash(), theirs.req_cert.issuer_name_hash.as_ref());
             let serial = rasn::der::encode(&theirs.req_cert.serial_number).unwrap();
-            assert!(serial.ends_with(&ours.cert_id.serial_number));
+            assert!(serial.ends_with(ours.cert_id.serial_number()));
             let extensions = theirs.single_request_extensions.as_ref().map_or(0, |list| list.len());
             assert_eq!(ours.extensions.len(), extensions);
         }
@@ -29,7 +29,7 @@ pub fn request(bytes: &[u8]) {
         assert_eq!(read.requests.len(), theirs.cert_ids.len());
         assert!(theirs.nonce.is_none_or(|theirs| nonce == Some(theirs.as_slice())));
         for (ours, theirs) in read.requests.iter().zip(&theirs.cert_ids) {
-            assert_eq!(ours.cert_id.issuer_key_hash, theirs.issuer_key_hash());
+            assert_eq!(ours.cert_id.issuer_key_hash(), theirs.issuer_key_hash());
         }
     }
     for single in &read.requests {

@@ -19,7 +19,7 @@ use crate::task::Subject;
 use crate::time::Timestamp;
 
 /// The places of a certificate: the source and the site of each, by its location.
-pub(super) type Places = Few<Subject, (SourceNumber, Site)>;
+pub(super) type Places = Few<Subject, (SourceNumber, Arc<Site>)>;
 
 /// What is known about a certificate.
 #[derive(Debug)]
@@ -45,8 +45,7 @@ pub(super) struct CertificateRecord {
     /// The sinks with a running delivery or withdrawal.
     pub(super) in_hand: Few<SinkNumber, ()>,
     /// What the stapler before this one recorded, until this one has records of its own.
-    pub(super) past: Past,
-    pub(super) about: Arc<About>,
+    pub(super) past: Option<Box<Past>>,
 }
 
 impl CertificateRecord {
@@ -59,7 +58,6 @@ impl CertificateRecord {
         now: Timestamp,
     ) -> Self {
         CertificateRecord {
-            about: Arc::new(about(&chain, &Places::default())),
             chain,
             generation,
             places: Places::default(),
@@ -80,23 +78,27 @@ impl CertificateRecord {
             questions: Questions::default(),
             deliveries: Few::default(),
             in_hand: Few::default(),
-            past: inherited.map(Inherited::past).unwrap_or_default(),
+            past: inherited.map(|inherited| Box::new(inherited.past())),
         }
     }
 
     /// Adds a place, or replaces its site. Returns whether no place held the certificate before.
     pub(super) fn enter(&mut self, location: &Subject, source: SourceNumber, site: Site) -> bool {
         let was_retired = self.places.is_empty();
-        self.places.insert(location.clone(), (source, site));
-        self.about = Arc::new(about(&self.chain, &self.places));
+        self.places.insert(location.clone(), (source, Arc::new(site)));
         was_retired
     }
 
     /// Removes a place. Returns the description from before, and whether that was the last place.
     pub(super) fn leave(&mut self, location: &Subject) -> (Arc<About>, bool) {
+        let about = self.about();
         self.places.remove(location);
-        let about = Arc::new(about(&self.chain, &self.places));
-        (std::mem::replace(&mut self.about, about), self.places.is_empty())
+        (about, self.places.is_empty())
+    }
+
+    /// The description of the certificate in its places. It is made for each use: kept, it would be a tenth of the record.
+    pub(super) fn about(&self) -> Arc<About> {
+        Arc::new(about(&self.chain, &self.places))
     }
 
     /// The standing of a certificate that has returned to a place, or whose validity has not ended after all.
@@ -112,7 +114,7 @@ impl CertificateRecord {
         // An answer that arrives after the certificate left its last place does not change its standing.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };
         if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
-            self.since = self.past.since_of(&standing).unwrap_or(now);
+            self.since = self.past.as_mut().and_then(|past| past.since_of(&standing)).unwrap_or(now);
         }
         self.standing = standing;
     }

@@ -32,7 +32,7 @@ impl Inventory {
         let mut count = Count::default();
         known.certificates.values().for_each(|entry| count.add(entry, now));
         for place in known.places.values() {
-            match &place.state {
+            match place.state() {
                 PlaceState::Problem { fault: PlaceFault::NoCertificate, .. } => {}
                 PlaceState::Problem { .. } => count.problems += 1,
                 PlaceState::MustStapleWithoutUrl(_) => {
@@ -59,7 +59,7 @@ impl Count {
             Standing::Good | Standing::Failing { .. } | Standing::Waiting => {
                 let lacks = entry.staple.as_ref().is_none_or(|staple| staple.expires() <= now);
                 self.without_staple += usize::from(lacks);
-                self.outages += usize::from(lacks && entry.about.must_staple);
+                self.outages += usize::from(lacks && entry.chain.end_entity().must_staple());
             }
         }
         self.certificates += 1;

@@ -3,13 +3,12 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::delivery::{Begun, Delivery, SinkNumber};
+use super::delivery::{Begun, Delivery, SinkNumber, Sites};
 use super::standing::{DeliveryState, Standing};
 use super::state::Inventory;
 use super::ticket::Ticket;
 use crate::chain::CertChain;
 use crate::event::About;
-use crate::sink::Site;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -25,7 +24,7 @@ pub(crate) struct DeliveryView {
     /// When its CA is asked next.
     pub(crate) next: Option<Timestamp>,
     /// The sites of the certificate that this sink serves; empty when it serves none of them any more.
-    pub(crate) sites: Vec<Site>,
+    pub(crate) sites: Sites,
     pub(crate) delivery: Delivery,
     /// Whether clients notice now if this sink lacks the staple.
     pub(crate) is_felt: bool,
@@ -58,12 +57,12 @@ impl Inventory {
             .places
             .values()
             .filter(|(source, _)| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink)))
-            .map(|(_, site)| site.clone())
+            .map(|(_, site)| Arc::clone(site))
             .collect();
         Some(DeliveryView {
             is_felt: self.is_felt(&known, entry, sink),
             chain: Arc::clone(&entry.chain),
-            about: Arc::clone(&entry.about),
+            about: entry.about(),
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
             since: entry.since,
@@ -115,7 +114,9 @@ impl Inventory {
         delivery.since = since.or(Some(now));
         // A delivery that began inserted a record already, without a time.
         if before.is_none_or(|before| before.since.is_none()) {
-            entry.past.complete(&self.sink_name(sink), &mut delivery);
+            if let Some(past) = &mut entry.past {
+                past.complete(&self.sink_name(sink), &mut delivery);
+            }
         }
         entry.deliveries.insert(sink, delivery);
         let no_sink_has_it = !entry.deliveries.values().any(Delivery::may_serve);
@@ -146,7 +147,8 @@ impl Inventory {
                     continue;
                 }
                 let serves = |source: &usize| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(sink));
-                let sites = entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| site.clone());
+                let sites =
+                    entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| Arc::clone(site));
                 let begun = Begun { sites: sites.collect(), ends: Timestamp::MIN };
                 let delivered = delivery.delivered;
                 *delivery = Delivery { begun: Some(begun), since: Some(now), delivered, ..Delivery::default() };

@@ -8,6 +8,9 @@ use crate::sink::Site;
 use crate::staple::Staple;
 use crate::time::Timestamp;
 
+/// Sites, shared with the record of their certificate.
+pub(crate) type Sites = Box<[Arc<Site>]>;
+
 /// The number of a sink in its stapler.
 pub(crate) type SinkNumber = usize;
 
@@ -15,7 +18,7 @@ pub(crate) type SinkNumber = usize;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Delivery {
     /// The staple that the server is known to serve, and its sites.
-    pub(crate) served: Option<(Arc<Staple>, Vec<Site>)>,
+    pub(crate) served: Option<(Arc<Staple>, Sites)>,
     /// Deliveries that were begun and whose result is unknown: the server may serve their staples, too.
     pub(crate) begun: Option<Begun>,
     pub(crate) state: DeliveryState,
@@ -32,14 +35,14 @@ pub(crate) struct Delivery {
 /// Deliveries that may have succeeded although no result was reported.
 #[derive(Clone, Debug)]
 pub(crate) struct Begun {
-    pub(crate) sites: Vec<Site>,
+    pub(crate) sites: Sites,
     /// The earliest end of their staples.
     pub(crate) ends: Timestamp,
 }
 
 impl Delivery {
     /// The delivery to a server that is known to serve this staple.
-    pub(crate) fn new(served: Option<(Arc<Staple>, Vec<Site>)>, state: DeliveryState) -> Self {
+    pub(crate) fn new(served: Option<(Arc<Staple>, Sites)>, state: DeliveryState) -> Self {
         Delivery { served, state, ..Delivery::default() }
     }
 
@@ -70,7 +73,7 @@ impl Delivery {
     }
 
     /// All sites for which the server may serve a staple.
-    pub(crate) fn sites(&self) -> Vec<Site> {
+    pub(crate) fn sites(&self) -> Sites {
         let served = self.served.iter().flat_map(|(_, sites)| sites);
         union(served.chain(self.begun.iter().flat_map(|begun| &begun.sites)))
     }
@@ -85,22 +88,22 @@ impl Delivery {
     }
 
     /// The deliveries with an unknown result, once another one has begun.
-    pub(crate) fn begin(&self, staple: &Staple, sites: &[Site]) -> Begun {
+    pub(crate) fn begin(&self, staple: &Staple, sites: &[Arc<Site>]) -> Begun {
         match &self.begun {
             Some(begun) => {
                 Begun { sites: union(begun.sites.iter().chain(sites)), ends: begun.ends.min(staple.expires()) }
             }
-            None => Begun { sites: sites.to_vec(), ends: staple.expires() },
+            None => Begun { sites: sites.into(), ends: staple.expires() },
         }
     }
 }
 
-fn union<'a>(sites: impl Iterator<Item = &'a Site>) -> Vec<Site> {
-    let mut all: Vec<Site> = Vec::new();
+fn union<'a>(sites: impl Iterator<Item = &'a Arc<Site>>) -> Sites {
+    let mut all: Vec<Arc<Site>> = Vec::new();
     for site in sites {
         if !all.contains(site) {
-            all.push(site.clone());
+            all.push(Arc::clone(site));
         }
     }
-    all
+    all.into()
 }

@@ -56,8 +56,9 @@ impl Inventory {
                     place.generation = generation;
                 }
                 None => {
-                    let past = known.past_places.remove(&sighting.name);
-                    let place = Place { past, ..Place::new(source, sighting, generation, now) };
+                    let past = known.past_places.remove(&sighting.name).map(Box::new);
+                    let mut place = Place::new(source, sighting, generation, now);
+                    place.past = past;
                     known.places.insert(location.clone(), Box::new(place));
                 }
             }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::certificate_record::CertificateRecord;
 use super::delivery::{Delivery, SinkNumber};
-use super::standing::{CertificateStatus, DeliveryState, PlaceState, Standing};
+use super::standing::{CertificateStatus, DeliveryState, Standing};
 use super::state::Inventory;
 use super::ticket::Ticket;
 use crate::chain::CertChain;
@@ -65,11 +65,11 @@ impl Inventory {
         let fitting = known
             .certificates
             .values()
-            .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about, &entry.chain));
+            .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about(), &entry.chain));
         let select = |entry: &CertificateRecord| Selected {
             chain: Arc::clone(&entry.chain),
             generation: entry.generation,
-            about: Arc::clone(&entry.about),
+            about: entry.about(),
             staple: entry.staple.clone(),
         };
         let mut selected: Vec<Selected> = fitting.map(|entry| select(entry)).collect();
@@ -125,7 +125,7 @@ impl Inventory {
         let known = self.known();
         let is_tried =
             |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.state != DeliveryState::Pending);
-        known.places.values().all(|place| place.state != PlaceState::Pending)
+        known.places.values().all(|place| !place.is_pending())
             && known.certificates.values().all(|entry| match entry.standing {
                 Standing::Waiting => false,
                 Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),

@@ -9,9 +9,9 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RenewalMemory {
     /// The URL that answered.
-    pub(crate) url: Option<String>,
+    pub(crate) url: Option<Box<str>>,
     /// The validator of its answer.
-    pub(crate) validator: Option<Validator>,
+    pub(crate) validator: Option<Box<Validator>>,
     /// When the responder was asked for its answer, by this process or by another one that shares answers.
     pub(crate) asked_at: Option<Timestamp>,
 }

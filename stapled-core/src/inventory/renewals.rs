@@ -66,7 +66,7 @@ impl Inventory {
         let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
         Some(CertificateView {
             chain: Arc::clone(&entry.chain),
-            about: Arc::clone(&entry.about),
+            about: entry.about(),
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
             standing: entry.standing.clone(),
@@ -126,7 +126,9 @@ impl Inventory {
         entry.put_off = 0;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
-        entry.past.is_over();
+        if let Some(past) = &mut entry.past {
+            past.is_over();
+        }
         let subject = entry.chain.subject().clone();
         let sinks = self.sinks_of_entry(entry);
         known.inherited.remove(&subject);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::standing::{PlaceState, Standing};
+use super::standing::Standing;
 use super::state::Inventory;
 use crate::chain::CertChain;
 use crate::task::Subject;
@@ -23,6 +23,6 @@ impl Inventory {
 
     /// Whether every place that was found has been parsed.
     pub(crate) fn is_parsed(&self) -> bool {
-        self.known().places.values().all(|place| place.state != PlaceState::Pending)
+        self.known().places.values().all(|place| !place.is_pending())
     }
 }

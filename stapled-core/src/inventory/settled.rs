@@ -48,7 +48,7 @@ impl Inventory {
 
     /// The fault that the last read of a place found, if there was one.
     pub(crate) fn fault_of(&self, location: &Subject) -> Option<PlaceFault> {
-        match self.known().places.get(location)?.state {
+        match self.known().places.get(location)?.state() {
             PlaceState::Problem { fault, .. } => Some(fault),
             PlaceState::Expired(_) => Some(PlaceFault::Expired),
             _ => None,
@@ -94,8 +94,8 @@ impl Inventory {
         let subject = chain.subject().clone();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
         let source = place.source;
+        let held = place.holds.clone().filter(|held| *held != subject);
         place.set_state(PlaceState::Holds(subject.clone()), None, now);
-        let held = place.holds.replace(subject.clone()).filter(|held| *held != subject);
         let displaced = held.and_then(|held| self.displace(&mut known, location, &held, now));
         known.generation += 1;
         let generation = known.generation;
@@ -114,7 +114,7 @@ impl Inventory {
             entry.set_standing(entry.standing_within_validity(now), now);
         }
         Some(Settled {
-            about: Arc::clone(&entry.about),
+            about: entry.about(),
             generation: entry.generation,
             sinks: self.sinks_of_entry(entry),
             staple: entry.staple.clone(),

@@ -26,8 +26,7 @@ impl Inventory {
             }
         }
         let disowned = old.disowned.clone();
-        let places =
-            old.places.values().map(|place| (Arc::clone(&place.sighting.name), (place.state.clone(), place.since)));
+        let places = old.places.values().map(|place| (Arc::clone(&place.sighting.name), (place.state(), place.since)));
         let places = places.collect();
         let problem =
             |status: &ProblemStatus| ((status.problem.place.clone(), status.problem.error.what.clone()), status.since);

@@ -25,7 +25,7 @@ impl Inventory {
         let status = |place: &Place| PlaceStatus {
             name: Arc::clone(&place.sighting.name),
             is_listed: place.sighting.is_listed,
-            state: place.state.clone(),
+            state: place.state(),
             since: place.since,
             again: place.again,
         };
@@ -49,9 +49,13 @@ impl Inventory {
 
     /// The certificates that want a staple, in the order of their names.
     pub fn known_certificates(&self) -> Vec<Arc<About>> {
-        let known = self.known();
-        let mut certificates: Vec<_> = known.certificates.values().map(|entry| Arc::clone(&entry.about)).collect();
-        drop(known);
+        let subjects: Vec<Subject> = self.known().certificates.keys().cloned().collect();
+        let mut certificates = Vec::with_capacity(subjects.len());
+        for part in subjects.chunks(PART) {
+            let known = self.known();
+            let entries = part.iter().filter_map(|subject| known.certificates.get(subject));
+            certificates.extend(entries.map(|entry| entry.about()));
+        }
         certificates.sort_by(|a, b| (&a.name, &a.places).cmp(&(&b.name, &b.places)));
         certificates
     }
@@ -60,7 +64,7 @@ impl Inventory {
     pub(crate) fn about(&self, chain: &CertChain) -> Arc<About> {
         let known = self.known();
         let entry = known.certificates.get(chain.subject());
-        entry.map_or_else(|| Arc::new(about(chain, &Places::default())), |entry| Arc::clone(&entry.about))
+        entry.map_or_else(|| Arc::new(about(chain, &Places::default())), |entry| entry.about())
     }
 
     /// The state of these certificates, without those that are gone.
@@ -93,7 +97,7 @@ impl Inventory {
             }
         });
         CertificateStatus {
-            about: Arc::clone(&entry.about),
+            about: entry.about(),
             chain: Arc::clone(&entry.chain),
             standing: entry.standing.clone(),
             since: entry.since,

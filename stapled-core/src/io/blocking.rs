@@ -1,9 +1,9 @@
 //! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
 //! cancelled.
 //!
-//! A few pieces of such work go on at threads of the runtime, and further ones at threads of their own, so that they do not use up those
-//! of the runtime. The caller waits for a limited time, and the thread
-//! stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
+//! A few pieces of such work go on at threads of the runtime, one after the other where there are many, since more threads than
+//! processors make nothing faster. Work that has waited for a moment, because earlier work takes long or hangs, goes on at a thread
+//! of its own. The caller waits for a limited time, and the thread stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
 //! hangs in one place delays no other place. In a place where work hangs, further work is waited for only briefly.
 
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
 use tokio::task::spawn_blocking;
 #[cfg(feature = "files")]
 use tokio::time::sleep;
@@ -36,8 +36,12 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_millis(50);
 /// How much work may hang before places where work hangs get no more threads. Other places still do.
 const MOST_HANGING: usize = 1024;
-/// How much work goes on at threads of the runtime, which has 512 of them where nothing else is said.
-const AT_RUNTIME: usize = 64;
+/// How much work goes on at threads of the runtime, for each processor.
+const AT_RUNTIME: usize = 2;
+/// The most processors that count for that.
+const MOST_PROCESSORS: usize = 8;
+/// How long work waits for one of these threads before it gets a thread of its own.
+const TO_A_THREAD: Duration = Duration::from_millis(10);
 /// The stack of a thread, in bytes.
 const STACK: usize = 512 * 1024;
 /// How long a thread without work stays.
@@ -143,7 +147,6 @@ impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
         let mut running = lock(&self.0);
         let is_late = |work: &&Work| work.deadline <= now;
         let late_in_all = running.values().flatten().filter(is_late).count();
-        let is_at_runtime = running.values().map(Vec::len).sum::<usize>() < AT_RUNTIME;
         let here = running.entry(place.clone()).or_default();
         let late = here.iter().filter(is_late).count();
         if late > 0 && (late_in_all >= MOST_HANGING || here.iter().any(|work| is_late(&work) && work.path == path)) {
@@ -152,7 +155,7 @@ impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
         let patience = if late > 0 { patience.min(SHORT_PATIENCE) } else { patience };
         here.push(Work { path: path.to_owned(), begun: now, deadline: now + patience });
         let (running, place, path) = (Arc::clone(&self.0), place.clone(), path.to_owned());
-        let ticket = Ticket { running, place, path, begun: now, is_at_runtime };
+        let ticket = Ticket { running, place, path, begun: now };
         Ok((ticket, patience))
     }
 }
@@ -167,7 +170,6 @@ where
     P: Eq + Hash + Send + 'static,
     T: Send + 'static,
 {
-    let is_at_runtime = ticket.is_at_runtime;
     let (sender, done) = oneshot::channel();
     let job = move || {
         let ticket = ticket;
@@ -176,14 +178,32 @@ where
         // The caller may be gone.
         let _ = sender.send(result);
     };
-    match is_at_runtime {
-        true => drop(spawn_blocking(job)),
-        false => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
+    match turn().await {
+        Some(turn) => drop(spawn_blocking(move || {
+            let _turn = turn;
+            job();
+        })),
+        None => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
     }
     match timeout(patience, done).await {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) => Err(BlockedError::BrokenOff("a panic".to_owned())),
         Err(_) => Err(BlockedError::Late(patience)),
+    }
+}
+
+/// The turns of the work at threads of the runtime.
+static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(turns()));
+
+fn turns() -> usize {
+    AT_RUNTIME * thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSORS)
+}
+
+/// A turn at a thread of the runtime; none if earlier work takes long.
+async fn turn() -> Option<SemaphorePermit<'static>> {
+    match TURNS.try_acquire() {
+        Ok(turn) => Some(turn),
+        Err(_) => timeout(TO_A_THREAD, TURNS.acquire()).await.ok()?.ok(),
     }
 }
 
@@ -193,8 +213,6 @@ struct Ticket<P: Eq + Hash> {
     place: P,
     path: PathBuf,
     begun: Instant,
-    /// Whether the work goes on at a thread of the runtime.
-    is_at_runtime: bool,
 }
 
 impl<P: Eq + Hash> Drop for Ticket<P> {
@@ -320,13 +338,12 @@ mod tests {
     #[tokio::test]
     async fn work_is_waited_for_and_a_panic_is_an_error() {
         waits_for(Blocking::default()).await;
-        // Beside as much work as the runtime has threads for.
-        let full = Blocking::default();
-        let (begun, _) = begin(&full, 2, 0..AT_RUNTIME, Instant::now());
-        assert!(begun.iter().all(|ticket| ticket.is_at_runtime));
-        assert!(begin(&full, 2, 0..1, Instant::now()).0.iter().all(|ticket| !ticket.is_at_runtime));
-        waits_for(full).await;
-        drop(begun);
+        // At threads of its own, where the threads of the runtime are taken.
+        let turns = TURNS.acquire_many(turns() as u32).await.unwrap();
+        assert!(turn().await.is_none());
+        waits_for(Blocking::default()).await;
+        drop(turns);
+        assert!(turn().await.is_some());
     }
 
     async fn waits_for(work: Blocking<u8>) {

@@ -39,6 +39,24 @@ impl Stat {
         }
     }
 
+    /// The same, of a file that was looked at in an open directory.
+    #[cfg(feature = "files")]
+    pub(crate) fn of_raw(stat: &rustix::fs::Stat) -> Self {
+        Stat {
+            device: stat.st_dev,
+            inode: stat.st_ino,
+            modified: (stat.st_mtime, i64::try_from(stat.st_mtime_nsec).unwrap_or_default()),
+            changed: (stat.st_ctime, i64::try_from(stat.st_ctime_nsec).unwrap_or_default()),
+            size: u64::try_from(stat.st_size).unwrap_or_default(),
+        }
+    }
+
+    /// The identity of a file that nobody has touched for decades.
+    #[cfg(test)]
+    pub(crate) fn made_up(inode: u64) -> Self {
+        Stat { device: 1, inode, modified: (0, 0), changed: (0, 0), size: 3 }
+    }
+
     /// Whether another change could leave the same times.
     pub(crate) fn is_recent(&self, now: Timestamp) -> bool {
         [self.modified, self.changed]

@@ -253,7 +253,11 @@ impl Round<'_> {
             staple,
             this_update: judgement.facts.this_update,
             until: judgement.facts.next_update.unwrap_or(now + Duration::from_secs(3600)),
-            memory: RenewalMemory { url: Some(url.to_owned()), validator, asked_at: Some(received.asked_at()) },
+            memory: RenewalMemory {
+                url: Some(url.into()),
+                validator: validator.map(Box::new),
+                asked_at: Some(received.asked_at()),
+            },
             url: attempt.url.clone(),
             received,
             retry_after,
@@ -275,7 +279,7 @@ impl OcspFetcher for Exchange<'_> {
         // A validator belongs to one URL, one request and one answer: it is sent only where the held staple is that answer.
         let certificate = self.certificate.filter(|_| question.method == Method::Get);
         let held = certificate.and_then(|certificate| certificate.staple.as_ref());
-        let memory = certificate.and_then(|certificate| certificate.memory.validator.as_ref());
+        let memory = certificate.and_then(|certificate| certificate.memory.validator.as_deref());
         let held =
             held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
         let mut question = *question;

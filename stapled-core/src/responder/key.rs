@@ -23,11 +23,11 @@ impl Key {
             CertIdHash::Sha512 => (4, 64),
             _ => return None,
         };
-        let (name, key, serial) = (&cert_id.issuer_name_hash, &cert_id.issuer_key_hash, &cert_id.serial_number);
+        let (name, key, serial) = (cert_id.issuer_name_hash(), cert_id.issuer_key_hash(), cert_id.serial_number());
         if name.len() != length || key.len() != length || serial.len() > MAX_SERIAL {
             return None;
         }
-        let parts = [&[number], name.as_slice(), key, serial].concat().into_boxed_slice();
+        let parts = [&[number], name, key, serial].concat().into_boxed_slice();
         Some(Key { parts, issuer: 1 + 2 * length })
     }
 
@@ -45,6 +45,7 @@ impl Key {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ocsp::request::RequestContents;
 
     #[test]
     fn keys_differ_in_every_part_and_odd_cert_ids_have_none() {
@@ -56,10 +57,12 @@ mod tests {
         assert_ne!(Some(key.clone()), Key::of(&id(CertIdHash::Sha1, &[2])));
         assert_eq!(Some(key.issuer()), Key::of(&id(CertIdHash::Sha1, &[2])).as_ref().map(Key::issuer));
         // The same bytes, divided otherwise.
-        let mut shifted = sha1.clone();
-        let first = shifted.issuer_key_hash.remove(0);
-        shifted.issuer_name_hash.push(first);
-        assert_eq!(Key::of(&shifted), None);
+        let hash = [0x30, 9, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0];
+        let fields = [&hash[..], &[4, 21], &[1; 21], &[4, 19], &[1; 19], &[2, 1, 1]].concat();
+        let nested = |der: Vec<u8>| [&[0x30, u8::try_from(der.len()).unwrap()], der.as_slice()].concat();
+        let request = nested(nested(nested(nested(nested(fields)))));
+        let request = RequestContents::from_der(&request).unwrap();
+        assert_eq!(Key::of(&request.requests[0].cert_id), None);
         assert_eq!(Key::of(&id(CertIdHash::Sha1, &[1; MAX_SERIAL + 1])), None);
     }
 }

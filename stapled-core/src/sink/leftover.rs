@@ -19,7 +19,7 @@ pub(crate) fn leftover(chain: &CertChain, response: &[u8], now: Timestamp) -> Op
     };
     // By a hash that is not supported, a CertID may name any certificate of this serial number.
     let may_be_about =
-        |id: &CertId| chain.is_named_by(id) || id.hash().is_none() && id.serial_number == chain.end_entity().serial();
+        |id: &CertId| chain.is_named_by(id) || id.hash().is_none() && id.serial_number() == chain.end_entity().serial();
     let about: Vec<_> = basic.responses.iter().filter(|single| may_be_about(&single.cert_id)).collect();
     if about.is_empty() {
         return Some((ReasonCode::new("no_matching_certid"), "it is about another certificate".to_owned()));

@@ -89,7 +89,7 @@ fn a_serial_number_that_was_never_issued_is_asked_about_once_a_minute() {
     let world = World::new();
     let cert = world.stapled("a.test");
     let mut id = world.id(&cert);
-    id.serial_number = vec![0x55; 16];
+    id = id.with_serial_number(&[0x55; 16]);
     world.lab().forget_requests();
     assert_eq!(get(world.address, &id).error(), Some(ResponseStatus::TryLater));
     let asked = world.lab().requests().len();
@@ -110,8 +110,8 @@ fn ten_thousand_unknown_serial_numbers_cost_the_ca_a_bounded_number_of_questions
             let (id, world) = (id.clone(), &world);
             scope.spawn(move || {
                 for number in 0..500_u16 {
-                    let mut id = id.clone();
-                    id.serial_number = [&[0x40][..], &(part * 500 + number).to_be_bytes(), &[1; 10]].concat();
+                    let serial = [&[0x40][..], &(part * 500 + number).to_be_bytes(), &[1; 10]].concat();
+                    let id = id.with_serial_number(&serial);
                     assert_eq!(get(world.address, &id).error(), Some(ResponseStatus::TryLater));
                 }
             });

@@ -2,7 +2,7 @@
 //! running HAProxys have loaded. Pure.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use stapled_core::io::certificate_file::staple_file_of;
@@ -63,11 +63,16 @@ pub(super) fn items(inputs: &Inputs) -> Vec<Item> {
         match &group.kind {
             Kind::Configuration { latest, .. } => configured(group, latest, &inputs.processes, &mut items),
             Kind::Path => {
-                items.extend(group.sightings().iter().map(|sighting| Item {
-                    staple:
-                        sighting.staple_file.clone().or_else(|| file_of(sighting).map(|file| staple_file_of(&file))),
-                    processes: group.processes.clone(),
-                    ..Item::of(sighting, Origin::Path)
+                items.extend(group.sightings().iter().map(|sighting| {
+                    Item {
+                        staple: sighting
+                            .staple_file
+                            .as_deref()
+                            .map(Path::to_owned)
+                            .or_else(|| file_of(sighting).map(|file| staple_file_of(&file))),
+                        processes: group.processes.clone(),
+                        ..Item::of(sighting, Origin::Path)
+                    }
                 }));
                 // A certificate that a process serves beside its paths belongs to the first path.
                 let before = inputs.groups.get(..number).unwrap_or_default();
@@ -221,7 +226,7 @@ fn loaded_by(processes: &[Process], number: usize) -> HashMap<&str, &ServedCerti
 
 fn file_of(sighting: &Sighting) -> Option<PathBuf> {
     match &sighting.material {
-        Material::File(path) => Some(path.clone()),
+        Material::File(path) => Some(path.to_path_buf()),
         _ => None,
     }
 }

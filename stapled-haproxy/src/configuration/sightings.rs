@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stapled_core::hash::Sha256;
 use stapled_core::io::files::Look;
@@ -12,7 +13,7 @@ use super::found::Served;
 
 /// The places of these certificates, with the versions of their files.
 pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look: &mut Look<'_>) -> Vec<Sighting> {
-    let mut chains: HashMap<&Path, Version> = HashMap::new();
+    let mut chains: HashMap<&Path, Arc<IssuerChains>> = HashMap::new();
     let mut names: HashSet<String> = HashSet::new();
     // A file with several names is a place for each; the one whose name is the path comes first.
     let is_plain = |served: &&Served| served.file.to_str() == Some(served.name.as_str());
@@ -24,19 +25,19 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
             look.name(issuer);
         }
         let chains = served.chains.as_deref().map(|directory| {
-            let version = chains.entry(directory).or_insert_with(|| look.version_of_directory(directory));
-            IssuerChains::new(directory, version.clone())
+            let look_at = || Arc::new(IssuerChains::new(directory, look.version_of_directory(directory)));
+            Arc::clone(chains.entry(directory).or_insert_with(look_at))
         });
         let files = look.version([&served.file].into_iter().chain(&served.issuer));
         let file = served.file.to_string_lossy();
         let name = if names.insert(file.to_string()) { file.to_string() } else { format!("{file} ({})", served.name) };
         // A server has a key with its certificate only.
         let has_key = served.is_key_named || has_key_beside(&served.file);
-        let mut sighting = Sighting::file(&served.file, version(&files, served, has_key, chains.as_ref()));
+        let mut sighting = Sighting::file(&served.file, version(&files, served, has_key, chains.as_deref()));
         sighting.name = name.into();
         sighting.is_presented = has_key;
         sighting.served_as = Some(served.name.as_str().into());
-        sighting.staple_file = served.staple.clone();
+        sighting.staple_file = served.staple.as_deref().map(Arc::from);
         sighting.staple_file_needed = served.is_staple_named;
         sighting.issuer_lookup = match &served.issuer {
             Some(issuer) => IssuerLookup::In(issuer.clone()),

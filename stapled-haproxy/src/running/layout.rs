@@ -7,6 +7,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use stapled_core::hash::Sha256;
 use stapled_core::report::Reporters;
@@ -149,10 +150,10 @@ impl Layout {
 
 /// Directories of chains, each looked at once.
 #[derive(Debug, Default)]
-pub(crate) struct Chains(HashMap<PathBuf, IssuerChains>);
+pub(crate) struct Chains(HashMap<PathBuf, Arc<IssuerChains>>);
 
 impl Chains {
-    fn look(&mut self, directory: PathBuf) -> IssuerChains {
+    fn look(&mut self, directory: PathBuf) -> Arc<IssuerChains> {
         let new = || {
             let entries = fs::read_dir(&directory).into_iter().flatten().flatten().take(MAX_CHAINS);
             let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
@@ -162,7 +163,7 @@ impl Chains {
                 hash.update(file.as_os_str().as_encoded_bytes());
                 hash.update(&stamp.to_bytes());
             }
-            IssuerChains::new(&directory, version(hash))
+            Arc::new(IssuerChains::new(&directory, version(hash)))
         };
         self.0.entry(directory.clone()).or_insert_with(new).clone()
     }
@@ -195,7 +196,7 @@ impl Beside {
             hash.update(chains.version.as_bytes());
         }
         sighting.version = version(hash);
-        sighting.staple_file = staple;
+        sighting.staple_file = staple.map(Arc::from);
         sighting.staple_file_needed = is_staple_named;
         sighting.issuer_lookup = issuer;
         sighting.issuer_chains = issuer_chains;

@@ -1,7 +1,7 @@
 //! The memory of a source between scans.
 
 use std::collections::{HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Memory {
             seen.elapsed() < LINGER && sighting.served_as.as_ref().is_some_and(|name| present.contains(name))
         });
         // Only as long as the file holds it.
-        let place = |one: &Sighting| Some((file_of(one)?.clone(), one.served_as.clone()));
+        let place = |one: &Sighting| Some((file_of(one)?.to_owned(), one.served_as.clone()));
         let versions: HashMap<_, Version> =
             sightings().filter_map(|one| Some((place(one)?, one.version.clone()))).collect();
         self.ahead.retain(|_, (sighting, _)| {
@@ -88,7 +88,7 @@ impl Memory {
     }
 }
 
-fn file_of(sighting: &Sighting) -> Option<&PathBuf> {
+fn file_of(sighting: &Sighting) -> Option<&Path> {
     match &sighting.material {
         Material::File(path) => Some(path),
         _ => None,

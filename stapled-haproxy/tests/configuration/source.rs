@@ -68,9 +68,12 @@ async fn sightings_have_the_files_that_haproxy_reads() {
     assert_eq!(served_as(&named("")), Some(named("")));
     assert_eq!(served_as(&named(" (@s/x)")).as_deref(), Some("@s/x"));
     let places = |name: &str| (sightings[name].staple_file.clone(), sightings[name].issuer_lookup.clone());
-    assert_eq!(places(&named("")), (Some(named(".ocsp").into()), IssuerLookup::In(named(".issuer").into())));
+    assert_eq!(
+        places(&named("")),
+        (Some(PathBuf::from(named(".ocsp")).into()), IssuerLookup::In(named(".issuer").into()))
+    );
     assert_eq!(places(&named(" (@s/x)")), (None, IssuerLookup::Nowhere));
-    assert_eq!(places(&named(" (@s/y)")), (Some(world.path("o")), IssuerLookup::In(world.path("ca.pem"))));
+    assert_eq!(places(&named(" (@s/y)")), (Some(world.path("o").into()), IssuerLookup::In(world.path("ca.pem"))));
     let needed: Vec<bool> = sightings.values().map(|sighting| sighting.staple_file_needed).collect();
     assert_eq!(needed, [false, false, true, false]);
     // The one whose key the line names is a server's, whatever the certificate says of itself.

@@ -1,7 +1,6 @@
 //! Reads one certificate: the fields that stapling needs, and the names.
 
 use std::fmt;
-use std::ops::Range;
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
@@ -43,8 +42,13 @@ const BASIC_CONSTRAINTS: &[u8] = &[0x55, 0x1d, 0x13];
 /// id-ce-extKeyUsage, 2.5.29.37.
 const EXTENDED_KEY_USAGE: &[u8] = &[0x55, 0x1d, 0x25];
 
-/// A part of a certificate's bytes. Small, because a stapler may hold a million certificates.
-type Part = Range<u32>;
+/// A part of a certificate's bytes. Small, because a stapler may hold a million certificates. Each part begins and is shorter than
+/// [`MAX_SIZE`], since the certificate's own tag and length come before it.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    start: u16,
+    length: u16,
+}
 
 /// A certificate: its bytes, and the fields that stapling needs.
 ///
@@ -67,14 +71,16 @@ pub struct Certificate {
     is_ca: bool,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
-    ocsp_urls: Vec<String>,
-    ca_issuers_urls: Vec<String>,
+    /// The OCSP URLs, and then the caIssuers URLs.
+    urls: Box<[String]>,
+    /// How many of them are OCSP URLs.
+    ocsp_urls: usize,
     must_staple: bool,
     ocsp_no_check: bool,
     unknown_critical_extension: Option<Box<str>>,
     subject_key_id: Option<Part>,
     authority_key_id: Option<Part>,
-    name: String,
+    name: Box<str>,
 }
 
 /// The bits of keyUsage that allow signatures.
@@ -152,9 +158,9 @@ impl Certificate {
         let range = |part: &[u8]| {
             // Every part is a slice of `bytes`: neither x509-parser nor the reader copies.
             let start = (part.as_ptr() as usize).saturating_sub(bytes.as_ptr() as usize);
-            // `MAX_SIZE` is far below.
-            let at = |position: usize| u32::try_from(position).unwrap_or(u32::MAX);
-            at(start)..at(start + part.len())
+            // `MAX_SIZE` is the limit.
+            let short = |position: usize| u16::try_from(position).unwrap_or(u16::MAX);
+            Part { start: short(start), length: short(part.len()) }
         };
         let mut certificate = Certificate {
             tbs: range(tbs),
@@ -171,14 +177,14 @@ impl Certificate {
             is_ca: false,
             key_usage: None,
             extended_key_usage: None,
-            ocsp_urls: Vec::new(),
-            ca_issuers_urls: Vec::new(),
+            urls: Box::default(),
+            ocsp_urls: 0,
             must_staple: false,
             ocsp_no_check: false,
             unknown_critical_extension: None,
             subject_key_id: None,
             authority_key_id: None,
-            name: String::new(),
+            name: Box::default(),
             der: bytes.into(),
         };
         certificate.read_extensions(&parsed)?;
@@ -192,7 +198,7 @@ impl Certificate {
             }
         }
         if certificate.name.is_empty() {
-            certificate.name = display_name(parsed.subject());
+            certificate.name = display_name(parsed.subject()).into();
         }
         Ok(certificate)
     }
@@ -200,6 +206,7 @@ impl Certificate {
     fn read_extensions(&mut self, parsed: &X509Certificate<'_>) -> Result<(), CertificateError> {
         let malformed = |what: &str| CertificateError::Malformed(format!("the extension {what} cannot be read"));
         let mut seen: Vec<&[u8]> = Vec::new();
+        let (mut ocsp_urls, mut ca_issuers_urls) = (Vec::new(), Vec::new());
         for extension in parsed.extensions() {
             let oid = extension.oid.as_bytes();
             if seen.contains(&oid) {
@@ -228,10 +235,8 @@ impl Certificate {
                     for description in access.iter() {
                         let GeneralName::URI(url) = description.access_location else { continue };
                         let urls = match &description.access_method {
-                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_OCSP => &mut self.ocsp_urls,
-                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => {
-                                &mut self.ca_issuers_urls
-                            }
+                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_OCSP => &mut ocsp_urls,
+                            method if *method == oids::OID_PKIX_ACCESS_DESCRIPTOR_CA_ISSUERS => &mut ca_issuers_urls,
                             _ => continue,
                         };
                         let url = url_text::tidied(url);
@@ -245,7 +250,7 @@ impl Certificate {
                         GeneralName::DNSName(name) => Some(printable(name)),
                         _ => None,
                     });
-                    self.name = first.unwrap_or_default();
+                    self.name = first.unwrap_or_default().into();
                 }
                 // Extensions that decide about trust must be readable. Errors in other extensions are ignored.
                 ParsedExtension::ParseError { .. }
@@ -263,13 +268,15 @@ impl Certificate {
                 _ => {}
             }
         }
-        self.ocsp_urls.shrink_to_fit();
-        self.ca_issuers_urls.shrink_to_fit();
+        self.ocsp_urls = ocsp_urls.len();
+        ocsp_urls.append(&mut ca_issuers_urls);
+        self.urls = ocsp_urls.into();
         Ok(())
     }
 
     pub(super) fn part(&self, part: &Part) -> &[u8] {
-        self.der.get(part.start as usize..part.end as usize).unwrap_or_default()
+        let start = usize::from(part.start);
+        self.der.get(start..start + usize::from(part.length)).unwrap_or_default()
     }
 
     /// The DER of the certificate.
@@ -341,13 +348,13 @@ impl Certificate {
     /// The URLs of the responders (RFC 5280 §4.2.2.1, id-ad-ocsp), in the certificate's order; at most eight. White
     /// space around a URL is removed. Credentials are replaced by `***`; the stapler does not use such a URL.
     pub fn ocsp_urls(&self) -> &[String] {
-        &self.ocsp_urls
+        self.urls.get(..self.ocsp_urls).unwrap_or_default()
     }
 
     /// The URLs of the issuer's certificate (RFC 5280 §4.2.2.1, id-ad-caIssuers), in the certificate's order; at most
     /// eight.
     pub fn ca_issuers_urls(&self) -> &[String] {
-        &self.ca_issuers_urls
+        self.urls.get(self.ocsp_urls..).unwrap_or_default()
     }
 
     /// Whether clients refuse the certificate without a staple (RFC 7633).

@@ -19,7 +19,7 @@ impl NamedCertificate {
     /// The certificate of `issuer` that a CertID names. `None`: the CertID names a certificate of another issuer, or its
     /// hash is not supported. The issuer's name counts in the encoding of the issuer's own certificate.
     pub fn of(issuer: &Arc<Certificate>, cert_id: &CertId) -> Option<Self> {
-        let named = NamedCertificate { issuer: Arc::clone(issuer), serial: cert_id.serial_number.as_slice().into() };
+        let named = NamedCertificate { issuer: Arc::clone(issuer), serial: cert_id.serial_number().into() };
         named.cert_id(cert_id.hash()?).names_same(cert_id).then_some(named)
     }
 

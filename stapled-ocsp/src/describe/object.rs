@@ -328,8 +328,8 @@ impl Id {
         Id {
             hash: id.hash_name(),
             null_parameters: id.has_null_parameters(),
-            issuer_name_hash: hex_upper(&id.issuer_name_hash),
-            issuer_key_hash: hex_upper(&id.issuer_key_hash),
+            issuer_name_hash: hex_upper(id.issuer_name_hash()),
+            issuer_key_hash: hex_upper(id.issuer_key_hash()),
             serial: id.serial_hex(),
         }
     }

@@ -1,6 +1,9 @@
 //! CertID: the identifier of a certificate in requests and responses (RFC 6960 §4.1.1).
 
+use std::fmt;
+
 use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE, at};
+use crate::hexadecimal::hex_upper;
 use crate::oid;
 use crate::provider::{self, Digest, Hash};
 
@@ -53,16 +56,14 @@ impl CertIdHash {
 }
 
 /// A CertID, as a request or a response contains it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct CertId {
-    algorithm: Vec<u8>,
+    /// The contents of its fields, one after the other: object identifier of the hash, issuerNameHash, issuerKeyHash,
+    /// serialNumber. In one piece, because a stapler may hold a million CertIDs.
+    contents: Box<[u8]>,
+    /// Where the second, the third and the fourth field begin.
+    bounds: [u32; 3],
     null_parameters: bool,
-    /// The hash of the issuer's name: of its DER, as the certificate in question contains it.
-    pub issuer_name_hash: Vec<u8>,
-    /// The hash of the issuer's public key: of its bits, without tag, length and the number of unused bits.
-    pub issuer_key_hash: Vec<u8>,
-    /// The serial number: the contents bytes of the INTEGER, in their shortest form.
-    pub serial_number: Vec<u8>,
 }
 
 impl CertId {
@@ -71,23 +72,55 @@ impl CertId {
     /// `issuer_name` is the DER of the issuer's name, as the certificate contains it. `issuer_key` is the bits of the
     /// issuer's `subjectPublicKey`. The AlgorithmIdentifier gets NULL parameters, as OpenSSL writes them.
     pub fn new(hash: CertIdHash, issuer_name: &[u8], issuer_key: &[u8], serial_number: &[u8]) -> Self {
-        CertId {
-            algorithm: hash.oid().to_vec(),
-            null_parameters: true,
-            issuer_name_hash: hash.digest(issuer_name).as_ref().to_vec(),
-            issuer_key_hash: hash.digest(issuer_key).as_ref().to_vec(),
-            serial_number: der::shortest_integer(serial_number).to_vec(),
+        let (name, key) = (hash.digest(issuer_name), hash.digest(issuer_key));
+        Self::of(hash.oid(), true, name.as_ref(), key.as_ref(), der::shortest_integer(serial_number))
+    }
+
+    fn of(algorithm: &[u8], null_parameters: bool, name_hash: &[u8], key_hash: &[u8], serial_number: &[u8]) -> Self {
+        let mut bounds = [0; 3];
+        let mut end = 0;
+        for (bound, field) in bounds.iter_mut().zip([algorithm, name_hash, key_hash]) {
+            end += field.len();
+            // What is read has a limit far below.
+            *bound = u32::try_from(end).unwrap_or(u32::MAX);
         }
+        CertId { contents: [algorithm, name_hash, key_hash, serial_number].concat().into(), bounds, null_parameters }
+    }
+
+    fn algorithm(&self) -> &[u8] {
+        self.contents.get(..self.bounds[0] as usize).unwrap_or_default()
+    }
+
+    /// The hash of the issuer's name: of its DER, as the certificate in question contains it.
+    pub fn issuer_name_hash(&self) -> &[u8] {
+        self.contents.get(self.bounds[0] as usize..self.bounds[1] as usize).unwrap_or_default()
+    }
+
+    /// The hash of the issuer's public key: of its bits, without tag, length and the number of unused bits.
+    pub fn issuer_key_hash(&self) -> &[u8] {
+        self.contents.get(self.bounds[1] as usize..self.bounds[2] as usize).unwrap_or_default()
+    }
+
+    /// The serial number: the contents bytes of the INTEGER, in their shortest form.
+    pub fn serial_number(&self) -> &[u8] {
+        self.contents.get(self.bounds[2] as usize..).unwrap_or_default()
+    }
+
+    /// The CertID of the certificate with this serial number, given as the contents bytes of an INTEGER, of the same issuer.
+    pub fn with_serial_number(&self, serial_number: &[u8]) -> Self {
+        let serial_number = der::shortest_integer(serial_number);
+        let (name, key) = (self.issuer_name_hash(), self.issuer_key_hash());
+        Self::of(self.algorithm(), self.null_parameters, name, key, serial_number)
     }
 
     /// The hash algorithm, if this crate supports it.
     pub fn hash(&self) -> Option<CertIdHash> {
-        CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm)
+        CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm())
     }
 
     /// The name of the hash algorithm, such as `SHA-1`, or its object identifier in dotted form.
     pub fn hash_name(&self) -> String {
-        oid::in_words(&self.algorithm)
+        oid::in_words(self.algorithm())
     }
 
     /// Whether the parameters of the AlgorithmIdentifier are NULL (`30 09 … 05 00`); otherwise they are absent.
@@ -97,49 +130,55 @@ impl CertId {
 
     /// The serial number in hexadecimal, as `openssl x509 -serial` prints it.
     pub fn serial_hex(&self) -> String {
-        der::integer_hex(&self.serial_number)
+        der::integer_hex(self.serial_number())
     }
 
     /// Whether both CertIDs name the same certificate by the same hash. The encoding of the parameters does not count.
     pub fn names_same(&self, other: &CertId) -> bool {
-        self.algorithm == other.algorithm
-            && self.serial_number == other.serial_number
-            && self.issuer_name_hash == other.issuer_name_hash
-            && self.issuer_key_hash == other.issuer_key_hash
+        self.bounds == other.bounds && self.contents == other.contents
     }
 
     /// The DER of this CertID.
     pub fn to_der(&self) -> Vec<u8> {
-        let mut algorithm = der::element(OID, &self.algorithm);
+        let mut algorithm = der::element(OID, self.algorithm());
         if self.null_parameters {
             algorithm.extend(der::element(NULL, &[]));
         }
         let mut contents = der::element(SEQUENCE, &algorithm);
-        contents.extend(der::element(OCTET_STRING, &self.issuer_name_hash));
-        contents.extend(der::element(OCTET_STRING, &self.issuer_key_hash));
-        contents.extend(der::element(der::INTEGER, &self.serial_number));
+        contents.extend(der::element(OCTET_STRING, self.issuer_name_hash()));
+        contents.extend(der::element(OCTET_STRING, self.issuer_key_hash()));
+        contents.extend(der::element(der::INTEGER, self.serial_number()));
         der::element(SEQUENCE, &contents)
     }
 
     pub(super) fn read(element: Element<'_>) -> Result<Self, DerError> {
         let mut fields = Reader::new(element.contents);
         let (oid, null_parameters) = read_hash(&mut fields).map_err(at("hashAlgorithm"))?;
-        let issuer_name_hash = fields.expect(OCTET_STRING).map_err(at("issuerNameHash"))?.contents.to_vec();
-        let issuer_key_hash = fields.expect(OCTET_STRING).map_err(at("issuerKeyHash"))?.contents.to_vec();
+        let issuer_name_hash = fields.expect(OCTET_STRING).map_err(at("issuerNameHash"))?.contents;
+        let issuer_key_hash = fields.expect(OCTET_STRING).map_err(at("issuerKeyHash"))?.contents;
         let serial_number = fields.expect(der::INTEGER).map_err(at("serialNumber"))?;
         fields.end()?;
         // A certificate's serial number may be padded, because such certificates exist. A CertID must be DER.
         der::check_shortest(serial_number).map_err(at("serialNumber"))?;
-        let serial_number = serial_number.contents.to_vec();
-        let cert_id = CertId { algorithm: oid, null_parameters, issuer_name_hash, issuer_key_hash, serial_number };
-        Ok(cert_id)
+        Ok(Self::of(oid, null_parameters, issuer_name_hash, issuer_key_hash, serial_number.contents))
+    }
+}
+
+impl fmt::Debug for CertId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertId")
+            .field("hash", &self.hash_name())
+            .field("issuer_name_hash", &hex_upper(self.issuer_name_hash()))
+            .field("issuer_key_hash", &hex_upper(self.issuer_key_hash()))
+            .field("serial_number", &self.serial_hex())
+            .finish_non_exhaustive()
     }
 }
 
 /// Reads the hash algorithm: its object identifier, and whether its parameters are NULL rather than absent.
-fn read_hash(fields: &mut Reader<'_>) -> Result<(Vec<u8>, bool), DerError> {
+fn read_hash<'a>(fields: &mut Reader<'a>) -> Result<(&'a [u8], bool), DerError> {
     let mut algorithm = fields.inside(SEQUENCE)?;
-    let oid = algorithm.expect(OID)?.contents.to_vec();
+    let oid = algorithm.expect(OID)?.contents;
     let null_parameters = algorithm.optional(NULL)?.is_some();
     match algorithm.end() {
         Ok(()) => Ok((oid, null_parameters)),
@@ -165,7 +204,7 @@ mod tests {
         ] {
             let id = cert_id(hash);
             assert_eq!((hash.name(), id.hash_name().as_str(), id.hash()), (name, name, Some(hash)));
-            assert_eq!((id.issuer_name_hash.len(), id.issuer_key_hash.len()), (length, length));
+            assert_eq!((id.issuer_name_hash().len(), id.issuer_key_hash().len()), (length, length));
             assert_eq!(id.serial_hex(), "8001");
         }
     }
@@ -188,16 +227,17 @@ mod tests {
         let mut bare = id.clone();
         bare.null_parameters = false;
         assert!(id.names_same(&bare), "the encoding of the parameters does not count");
-        let changed = |change: fn(&mut CertId)| {
-            let mut other = id.clone();
-            change(&mut other);
-            other
-        };
+        let (name, key, serial) = (id.issuer_name_hash(), id.issuer_key_hash(), id.serial_number());
+        let longer = |field: &[u8]| [field, &[1]].concat();
+        let oid = CertIdHash::Sha1.oid();
         for other in [
-            changed(|id| id.algorithm.push(1)),
-            changed(|id| id.serial_number.push(1)),
-            changed(|id| id.issuer_name_hash.push(1)),
-            changed(|id| id.issuer_key_hash.push(1)),
+            CertId::of(&longer(oid), true, name, key, serial),
+            CertId::of(oid, true, &longer(name), key, serial),
+            CertId::of(oid, true, name, &longer(key), serial),
+            CertId::of(oid, true, name, key, &longer(serial)),
+            // The same bytes with other bounds.
+            CertId::of(oid, true, &[name, &key[..1]].concat(), &key[1..], serial),
+            id.with_serial_number(&[5]),
         ] {
             assert!(!id.names_same(&other) && !other.names_same(&id));
         }

@@ -258,7 +258,7 @@ impl<'c> OwnIds<'c> {
     }
 
     fn whose(&mut self, cert_id: &CertId) -> Whose {
-        if cert_id.serial_number != self.about.serial() {
+        if cert_id.serial_number() != self.about.serial() {
             return Whose::OtherSerial;
         }
         let Some(hash) = cert_id.hash() else { return Whose::Doubtful };

@@ -236,7 +236,7 @@ mod tests {
         let (issuer, stranger) = (world.issuer.certificate_pem(), world.stranger.certificate_pem());
         let directory = world.path("chains");
         let chains = |sighting: &mut Sighting| {
-            sighting.issuer_chains = Some(IssuerChains::new(&directory, Version::new([])));
+            sighting.issuer_chains = Some(IssuerChains::new(&directory, Version::new([])).into());
         };
         assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "no such directory");
         world

@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::io::certificate_file::{TEMPORARY, read_opened};
+use crate::io::stamp::Stat as Identity;
 use crate::staple::Staple;
 use crate::time::Timestamp;
 
@@ -34,10 +35,12 @@ enum Links {
 /// An open directory.
 pub(super) struct Folder(OwnedFd);
 
-/// The contents of an open file, of at most [`Staple::MAX_RECEIVED`] bytes.
-pub(super) fn read_response(file: File) -> io::Result<Vec<u8>> {
+/// The contents of an open file, of at most [`Staple::MAX_RECEIVED`] bytes. The file says that it has this size.
+pub(super) fn read_response(file: File, size: u64) -> io::Result<Vec<u8>> {
     let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
-    let mut bytes = Vec::new();
+    // One byte more shows at once that the file ends there.
+    let expected = usize::try_from(size.min(limit)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(expected + 1);
     file.take(limit + 1).read_to_end(&mut bytes)?;
     if bytes.len() > Staple::MAX_RECEIVED {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
@@ -59,19 +62,30 @@ impl Folder {
 
     /// Reads a file of this name, in at most [`Staple::MAX_RECEIVED`] bytes; `None` if there is none. A link is not followed.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        let file = match self.open(name, Links::Refused) {
-            Ok(file) => file,
+        Ok(self.look(name)?.map(|(bytes, _)| bytes))
+    }
+
+    /// The same, with the file's identity and times.
+    pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<(Vec<u8>, Identity)>> {
+        let (file, stat) = match self.open(name, Links::Refused) {
+            Ok(opened) => opened,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),
         };
-        read_response(file).map(Some)
+        let bytes = read_response(file, u64::try_from(stat.st_size).unwrap_or_default())?;
+        Ok(Some((bytes, Identity::of_raw(&stat))))
+    }
+
+    /// The identity and the times of the entry with this name; those of a link itself.
+    pub(super) fn identity(&self, name: &OsStr) -> io::Result<Identity> {
+        Ok(Identity::of_raw(&self.stat(name)?))
     }
 
     /// Checks that a file of this name is there, and that it does not hold other certificates than this one.
     pub(super) fn check_certificate(&self, name: &OsStr, certificate: &Certificate) -> io::Result<()> {
         let gone = |what: &str| io::Error::other(format!("{what}: the directory or the file was replaced"));
         let file = match self.open(name, Links::Followed) {
-            Ok(file) => file,
+            Ok((file, _)) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(gone("its certificate is not beside it any more"));
             }
@@ -159,7 +173,7 @@ impl Folder {
     }
 
     /// Opens a regular file to read it, without waiting.
-    fn open(&self, name: &OsStr, links: Links) -> io::Result<File> {
+    fn open(&self, name: &OsStr, links: Links) -> io::Result<(File, Stat)> {
         let (of_stat, of_open) = match links {
             Links::Followed => (AtFlags::empty(), OFlags::empty()),
             Links::Refused => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
@@ -168,8 +182,9 @@ impl Folder {
         check(&statat(&self.0, name, of_stat)?)?;
         let flags = of_open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let opened = openat(&self.0, name, flags, Mode::empty())?;
-        check(&fstat(&opened)?)?;
-        Ok(opened.into())
+        let stat = fstat(&opened)?;
+        check(&stat)?;
+        Ok((opened.into(), stat))
     }
 
     fn stat(&self, name: &OsStr) -> io::Result<Stat> {

@@ -91,19 +91,18 @@ impl Inner {
     fn files_of(&self, due: &Due) -> HashMap<PathBuf, Files> {
         let mut directories: HashMap<PathBuf, Files> = HashMap::new();
         let state = self.state();
-        let known = |path: &PathBuf, written: &Written| (path.clone(), written.hash, written.stat);
+        let known = |path: &Path, written: &Written| (path.to_owned(), written.hash, written.stat);
         if due.is_whole || !due.directories.is_empty() {
-            let of_directory = |path: &&PathBuf| due.has_directory_of(path);
-            for path in state.revoked.keys().filter(of_directory) {
+            for path in state.revoked.keys().filter(|path| due.has_directory_of(path)) {
                 directories.entry(directory_of(path).to_owned()).or_default().revoked.push(path.clone());
             }
-            for (path, written) in state.written.iter().filter(|(path, _)| of_directory(path)) {
+            for (path, written) in state.written.iter().filter(|(path, _)| due.has_directory_of(path)) {
                 directories.entry(directory_of(path).to_owned()).or_default().written.push(known(path, written));
             }
         }
         for path in due.files.iter().filter(|path| !due.has_directory_of(path)) {
             let is_revoked = state.revoked.contains_key(path);
-            let written = state.written.get(path).map(|written| known(path, written));
+            let written = state.written.get(path.as_path()).map(|written| known(path, written));
             if !is_revoked && written.is_none() {
                 // It is none of the sink's.
                 self.vigil.checks(path);
@@ -114,7 +113,8 @@ impl Inner {
             files.written.extend(written);
         }
         if due.is_whole {
-            let used = state.revoked.keys().chain(state.written.keys()).map(|path| directory_of(path).to_owned());
+            let used = state.revoked.keys().map(PathBuf::as_path).chain(state.written.keys().map(|path| &**path));
+            let used = used.map(|path| directory_of(path).to_owned());
             self.vigil.keep(&used.collect());
         }
         directories
@@ -129,13 +129,15 @@ impl Inner {
             let looked = look_at(&path, hash, stat);
             let mut state = self.state();
             // The sink may have written or removed the file since.
-            let Some(written) = state.written.get_mut(&path).filter(|written| written.hash == hash) else { continue };
+            let Some(written) = state.written.get_mut(path.as_path()).filter(|written| written.hash == hash) else {
+                continue;
+            };
             match looked {
                 Looked::Same(stat) => written.stat = stat,
                 Looked::Unknown => self.vigil.again(path),
                 Looked::Changed(found) => {
                     let subject = written.subject.clone();
-                    state.written.remove(&path);
+                    state.written.remove(path.as_path());
                     if found == Found::Withdrawn {
                         drop(state);
                         // A server would not start with a file that names a missing one. A removal that fails is the server's

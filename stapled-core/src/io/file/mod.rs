@@ -5,6 +5,7 @@ mod blocking;
 mod claims;
 mod fault;
 mod folder;
+mod just_read;
 mod laid;
 pub mod layout;
 mod locks;
@@ -35,6 +36,7 @@ pub use self::single::{read_existing, remove_answer, replace};
 
 use self::blocking::{Abandoned, blocking, looking};
 use self::claims::Claims;
+use self::just_read::JustRead;
 use self::layout::Layout;
 use self::locks::{Locked, Locks};
 use self::outcome::in_all;
@@ -95,13 +97,14 @@ struct Inner {
     reporters: Reporters,
     /// The files that an operation checks or changes.
     busy: Locks,
+    just_read: JustRead,
     vigil: Vigil,
 }
 
 #[derive(Debug, Default)]
 struct State {
     /// The files that the sink wrote, by path.
-    written: HashMap<PathBuf, Written>,
+    written: HashMap<Box<Path>, Box<Written>>,
     /// Paths that must hold no staple of these certificates, since they are revoked.
     revoked: HashMap<PathBuf, (CertChain, Site)>,
     /// The paths in the staple directory, by the certificate's file.
@@ -273,9 +276,13 @@ impl StapleSink for FileSink {
         let barred = barred(sites);
         for site in sites {
             let Ok((path, _)) = self.0.place(site, &barred, chain.end_entity()) else { continue };
+            let is_one = |bytes: &Vec<u8>| !bytes.is_empty() && bytes != PLACEHOLDER;
+            // The file was read a moment ago, when it was no leftover.
+            if let Some(kept) = self.0.just_read.of(&path) {
+                return Some(kept);
+            }
             let read = {
                 let path = path.clone();
-                let is_one = |bytes: &Vec<u8>| !bytes.is_empty() && bytes != PLACEHOLDER;
                 move || read_existing(&path).ok().flatten().filter(is_one)
             };
             if let Some(kept) = looking(&path, read).await.flatten() {

@@ -23,7 +23,8 @@ impl<'a> Place<'a> {
         let Some(certificate) = site.file.as_deref() else { return Place::Nowhere };
         match site.issuer {
             IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_) => {
-                let staple = site.staple_file.clone().unwrap_or_else(|| staple_file_of(certificate));
+                let staple =
+                    site.staple_file.as_deref().map(Path::to_owned).unwrap_or_else(|| staple_file_of(certificate));
                 Place::Beside { staple, certificate }
             }
             IssuerPlace::Elsewhere => Place::NotBeside { certificate },
@@ -38,7 +39,7 @@ impl<'a> Place<'a> {
 /// `None` if the certificate is not in a file.
 pub fn staple_path(site: &Site) -> Option<PathBuf> {
     let file = site.file.as_deref()?;
-    Some(site.staple_file.clone().unwrap_or_else(|| staple_file_of(file)))
+    Some(site.staple_file.as_deref().map(Path::to_owned).unwrap_or_else(|| staple_file_of(file)))
 }
 
 /// The directory of a file; the current one for a name alone.

@@ -7,6 +7,7 @@ use std::path::Path;
 use super::folder::{self, Folder};
 use crate::chain::CertChain;
 use crate::io::open::regular_file;
+use crate::io::stamp::Stat;
 
 /// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`](crate::staple::Staple::MAX_RECEIVED) bytes. `None` if the file does not exist.
 ///
@@ -21,7 +22,8 @@ pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    folder::read_response(file).map(Some)
+    let size = file.metadata()?.len();
+    folder::read_response(file, size).map(Some)
 }
 
 /// Replaces a file by these contents: a reader gets either the old contents or the new. An existing file keeps its owner and mode, as
@@ -57,10 +59,15 @@ pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
 /// The contents of a file that may be one of the sink, with its directory and its name. `None` for a file that is certainly not one:
 /// it is not there, not a regular one, too large, or not readable for this user.
 pub(super) fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>)>> {
+    Ok(look_at_own(path)?.map(|(folder, name, bytes, _)| (folder, name, bytes)))
+}
+
+/// The same, with the file's identity and times.
+pub(super) fn look_at_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>, Stat)>> {
     use io::ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound, PermissionDenied};
     let read = Folder::of(path).and_then(|(folder, name)| {
-        let bytes = folder.read(name)?;
-        Ok(bytes.map(|bytes| (folder, name, bytes)))
+        let found = folder.look(name)?;
+        Ok(found.map(|(bytes, stat)| (folder, name, bytes, stat)))
     });
     match read {
         Err(error)

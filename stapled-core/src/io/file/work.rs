@@ -10,7 +10,7 @@ use super::folder::Folder;
 use super::outcome::describe;
 use super::place::{Place, staple_path};
 use super::placeholder::PLACEHOLDER;
-use super::single::read_own;
+use super::single::{look_at_own, read_own};
 use super::{Inner, WithdrawFiles, Written, codes};
 use crate::chain::CertChain;
 use crate::hash::Sha256;
@@ -62,18 +62,22 @@ impl Inner {
     pub(super) fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
         let Some(path) = self.looked_for(site, chain) else { return };
         let _alone = self.alone(&path);
+        self.just_read.forget(&path);
         match self.withdraw {
             WithdrawFiles::Remove => {}
             WithdrawFiles::Keep => return,
             WithdrawFiles::Replace => return self.fill_vacancy(&path, site, abandoned),
         }
-        let Ok(found) = read_own(&path) else { return };
-        let Some((folder, name, bytes)) = found else {
+        let Ok(found) = look_at_own(&path) else { return };
+        let Some((folder, name, bytes, stat)) = found else {
             // The companion must not stay without the staple that it names.
             let _ = self.unaccompany(&path);
             return;
         };
-        let Some((code, why)) = leftover(chain, &bytes, now) else { return };
+        let Some((code, why)) = leftover(chain, &bytes, now) else {
+            self.just_read.put(path, bytes.into(), stat);
+            return;
+        };
         if site.staple_file_needed || abandoned.is_so() {
             return;
         }
@@ -107,7 +111,8 @@ impl Inner {
             let (folder, name) = Folder::of(path)?;
             self.sweeper.sweep_first_time(path, &folder);
             // A link is replaced even if its target has the same contents.
-            let is_same = folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
+            let is_same = self.just_read.is_still(path, response, || folder.identity(name).ok())
+                || folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
             if !is_same {
                 let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
                 folder.replace_if(name, response, self.model(certificate), || match beside {
@@ -120,7 +125,7 @@ impl Inner {
         let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
         let mut state = self.state();
         state.revoked.remove(path);
-        state.written.insert(path.to_owned(), written);
+        state.written.insert(path.into(), Box::new(written));
         drop(state);
         self.vigil.add(path);
         Ok(())
@@ -188,7 +193,7 @@ impl Inner {
             Some((_, _, bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
             Some((_, _, bytes)) if why == Withdrawal::Revoked => {
                 let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
-                self.state().written.insert(path.to_owned(), written);
+                self.state().written.insert(path.into(), Box::new(written));
             }
             _ => {}
         }

@@ -24,6 +24,9 @@ pub(super) struct Line {
     parked: u64,
 }
 
+/// A queue with room for so few tasks keeps its room.
+const SMALL: usize = 1024;
+
 type Order = BTreeMap<(Timestamp, u64), Subject>;
 
 /// An entry for one task. It is small, because there are as many entries as tasks; the names are shared with the task's
@@ -236,6 +239,10 @@ impl Line {
             Place::Steady => drop(self.steady.remove(&(held.due, held.number))),
             Place::Parked => self.parked -= 1,
             Place::Leased => self.leased -= 1,
+        }
+        // A queue through which all tasks have passed once, as at a start, gives its room back.
+        if self.tasks.capacity() > SMALL && self.tasks.len() < self.tasks.capacity() / 8 {
+            self.tasks.shrink_to(self.tasks.len() * 2);
         }
         Some((subject, held))
     }

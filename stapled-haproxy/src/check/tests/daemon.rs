@@ -76,7 +76,7 @@ fn the_stapler_finds_the_same_issuers() {
                         world.write(file.to_str().unwrap(), beside);
                     }
                     sighting.issuer_chains =
-                        chains.map(|chains| IssuerChains::new(world.path(chains), Version::new(chains)));
+                        chains.map(|chains| IssuerChains::new(world.path(chains), Version::new(chains)).into());
                     sightings.push(sighting);
                 }
             }
