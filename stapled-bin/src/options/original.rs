@@ -5,6 +5,12 @@
 //! those of the versions 1.0 to 1.4 of the Python program.
 
 use std::fmt::Write;
+use std::ops::RangeInclusive;
+
+use serde_json::Value as Json;
+
+use super::declarations::ALL;
+use super::option::Shape;
 
 /// A converted file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,14 +34,15 @@ pub(crate) fn convert(text: &str) -> Converted {
             converted.refuse(number, line, "there is no such option in the Python program");
             continue;
         };
-        if let Some((_, first)) = seen.iter().find(|(key, _)| *key == option.key) {
+        let key = option.key.unwrap_or(option.name);
+        if let Some((_, first)) = seen.iter().find(|(seen, _)| *seen == key) {
             converted.refuse(number, line, &format!("set before, in line {first}"));
             continue;
         }
-        match option.value(&setting) {
+        match option.value(&setting.value) {
             Ok(value) => {
-                seen.push((option.key, number));
-                converted.add(option, &value, &setting);
+                seen.push((key, number));
+                converted.add(option, key, &value, &setting.value);
             }
             Err(needed) => converted.refuse(number, line, needed),
         }
@@ -69,10 +76,6 @@ fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 fn is_blank(line: &str) -> bool {
     line.is_empty() || line.starts_with(['#', ';', '[']) || line.starts_with("---")
-}
-
-fn is_switch(text: &str) -> bool {
-    switch(text).is_some()
 }
 
 /// The value of a switch, in the words of ConfigArgParse.
@@ -115,7 +118,7 @@ impl<'t> Setting<'t> {
         }
         let is_text = |item: &str| !item.is_empty() && !item.starts_with(['"', '\'']) && item.parse::<u64>().is_err();
         let inner = text.strip_prefix('[').map_or(text, |text| text.strip_suffix(']').unwrap_or(text));
-        let is_bare = !has_sign || inner.split(',').map(str::trim).any(|item| is_text(item) && !is_switch(item));
+        let is_bare = !has_sign || inner.split(',').map(str::trim).any(|item| is_text(item) && switch(item).is_none());
         let value = match text.strip_prefix('[').and_then(|text| text.strip_suffix(']')) {
             Some(items) => {
                 let items = items.split(',').map(|item| unquoted(item.trim()).to_owned());
@@ -148,150 +151,131 @@ fn unquoted(text: &str) -> &str {
 /// An option of the Python program.
 struct Was {
     name: &'static str,
-    /// The name here.
-    key: &'static str,
-    kind: Kind,
+    /// The name here; none where it has no successor.
+    key: Option<&'static str>,
+    reading: Reading,
     /// What is different here, for a comment; empty where nothing is.
     note: &'static str,
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Switch,
-    Number {
-        least: u64,
-        most: u64,
-    },
-    Paths,
-    Texts,
-    Extensions,
+/// How the items of a list are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// As they are.
+    Whole,
+    /// Commas separate more of them.
+    Commas,
+    /// Without those that had no effect.
     Patterns,
-    LogDirectory,
-    /// The option has no successor.
-    Gone,
 }
-
-const SECONDS: Kind = Kind::Number { least: 1, most: u64::MAX };
 
 const OPTIONS: &[Was] = &[
-    Was { name: "cert-paths", key: "cert-paths", kind: Kind::Paths, note: "" },
+    same("cert-paths"),
+    noted("directories", Some("cert-paths"), "`directories` is the old name of cert-paths"),
+    same("recursive"),
+    Was { reading: Reading::Commas, ..same("file-extensions") },
     Was {
-        name: "directories",
-        key: "cert-paths",
-        kind: Kind::Paths,
-        note: "`directories` is the old name of cert-paths",
-    },
-    Was { name: "recursive", key: "recursive", kind: Kind::Switch, note: "" },
-    Was { name: "file-extensions", key: "file-extensions", kind: Kind::Extensions, note: "" },
-    Was {
-        name: "ignore",
-        key: "ignore",
-        kind: Kind::Patterns,
+        reading: Reading::Patterns,
         note: "* and ? do not match / here, and a pattern without / at its start matches whole names at the end of a path",
+        ..same("ignore")
     },
-    Was {
-        name: "refresh-interval",
-        key: "refresh-interval",
-        kind: SECONDS,
-        note: "changes of files are noticed at once; this is for file systems that report none",
-    },
-    Was {
-        name: "haproxy-sockets",
-        key: "haproxy-sockets",
-        kind: Kind::Texts,
-        note: "one socket for each path in the same order, as before; or one for all paths",
-    },
-    Was { name: "no-haproxy-sockets", key: "no-haproxy-sockets", kind: Kind::Switch, note: "" },
-    Was { name: "haproxy-socket-keepalive", key: "haproxy-socket-keepalive", kind: SECONDS, note: "" },
-    Was { name: "haproxy-config", key: "haproxy-config", kind: Kind::Paths, note: "" },
-    Was { name: "no-recycle", key: "no-recycle", kind: Kind::Switch, note: "" },
-    Was {
-        name: "minimum-validity",
-        key: "minimum-validity",
-        kind: Kind::Number { least: 0, most: u64::MAX },
-        note: "a staple is renewed at half of its validity and after an hour at the latest (maximum-interval); this is the \
-               validity that it has left then, at least",
-    },
-    Was {
-        name: "renewal-threads",
-        key: "renewal-threads",
-        kind: Kind::Gone,
-        note: "it has no successor: a request needs no thread. The setting of this name limits the open requests; its default is 64",
-    },
-    Was { name: "daemon", key: "daemon", kind: Kind::Switch, note: "the systemd unit overrules this with --no-daemon" },
-    Was { name: "no-daemon", key: "no-daemon", kind: Kind::Switch, note: "" },
-    Was { name: "interactive", key: "no-daemon", kind: Kind::Switch, note: "" },
-    Was { name: "one-off", key: "one-off", kind: Kind::Switch, note: "" },
-    Was {
-        name: "verbosity",
-        key: "verbosity",
-        kind: Kind::Number { least: 0, most: 4 },
-        note: "the default is 3 here, and was 0",
-    },
-    Was {
-        name: "logdir",
-        key: "logdir",
-        kind: Kind::LogDirectory,
-        note: "one file a day; there are no files with exception traces",
-    },
-    Was { name: "syslog", key: "syslog", kind: Kind::Switch, note: "" },
-    Was { name: "quiet", key: "quiet", kind: Kind::Switch, note: "errors are still printed on standard error" },
-    Was {
-        name: "config",
-        key: "config",
-        kind: Kind::Gone,
-        note: "it has no successor: a configuration file cannot name another one",
-    },
+    noted(
+        "refresh-interval",
+        Some("refresh-interval"),
+        "changes of files are noticed at once; this is for file systems that report none",
+    ),
+    noted(
+        "haproxy-sockets",
+        Some("haproxy-sockets"),
+        "one socket for each path in the same order, as before; or one for all paths",
+    ),
+    same("no-haproxy-sockets"),
+    same("haproxy-socket-keepalive"),
+    same("haproxy-config"),
+    same("no-recycle"),
+    noted(
+        "minimum-validity",
+        Some("minimum-validity"),
+        "a staple is renewed at half of its validity and after an hour at the latest (maximum-interval); this is the \
+         validity that it has left then, at least",
+    ),
+    noted(
+        "renewal-threads",
+        None,
+        "it has no successor: a request needs no thread. The setting of this name limits the open requests; its default is 64",
+    ),
+    noted("daemon", Some("daemon"), "the systemd unit overrules this with --no-daemon"),
+    same("no-daemon"),
+    noted("interactive", Some("no-daemon"), ""),
+    same("one-off"),
+    noted("verbosity", Some("verbosity"), "the default is 3 here, and was 0"),
+    noted("logdir", Some("logdir"), "one file a day; there are no files with exception traces"),
+    same("syslog"),
+    noted("quiet", Some("quiet"), "errors are still printed on standard error"),
+    noted("config", None, "it has no successor: a configuration file cannot name another one"),
 ];
 
+/// An option with the same name and meaning.
+const fn same(name: &'static str) -> Was {
+    noted(name, Some(name), "")
+}
+
+const fn noted(name: &'static str, key: Option<&'static str>, note: &'static str) -> Was {
+    Was { name, key, reading: Reading::Whole, note }
+}
+
 impl Was {
+    /// Which values the successor takes.
+    fn shape(&self) -> Shape {
+        let successor = ALL.iter().find(|option| Some(option.name) == self.key);
+        successor.map_or(Shape::Text, |option| option.shape)
+    }
+
     /// The value in TOML, or what is needed in its place.
-    fn value(&self, setting: &Setting<'_>) -> Result<String, &'static str> {
-        let given = &setting.value;
-        Ok(match self.kind {
-            Kind::Switch => match given {
-                Value::Switch => true,
-                Value::Text(text) => switch(text).ok_or("true or false is needed")?,
-                Value::List(_) => return Err("true or false is needed"),
+    fn value(&self, given: &Value) -> Result<String, &'static str> {
+        match (self.shape(), given) {
+            (Shape::Switch | Shape::PathOr(_), Value::Switch) => Ok("true".to_owned()),
+            (Shape::Switch, Value::Text(text)) => {
+                switch(text).map(|is_on| is_on.to_string()).ok_or("true or false is needed")
             }
-            .to_string(),
-            Kind::Number { least, most } => {
-                let number = match given {
-                    Value::Text(text) => text.parse::<u64>().ok().filter(|number| (least..=most).contains(number)),
-                    _ => None,
-                };
-                number.ok_or("a whole number is needed, in the limits of the option")?.to_string()
+            (Shape::Switch, Value::List(_)) => Err("true or false is needed"),
+            (Shape::PathOr(_), Value::Text(text)) if switch(text).is_some() => Ok(text.to_ascii_lowercase()),
+            (Shape::PathOr(_), Value::Text(text)) => Ok(quoted(text)),
+            (Shape::PathOr(_), Value::List(_)) => Err("one directory is needed"),
+            (Shape::Number { least, most, .. }, given) => number(given, least..=most),
+            (Shape::Duration { least }, given) => number(given, least..=u64::MAX),
+            // Of an option without a successor, for a comment.
+            (Shape::Text, Value::Switch) => Ok("true".to_owned()),
+            (Shape::Text, Value::Text(text)) => Ok(text.clone()),
+            (Shape::Text, Value::List(items)) => Ok(items.join(", ")),
+            (_, given) => {
+                let items: Vec<String> = self.items(given)?.iter().map(|item| quoted(item)).collect();
+                Ok(format!("[{}]", items.join(", ")))
             }
-            Kind::LogDirectory => match given {
-                Value::Switch => "true".to_owned(),
-                Value::Text(text) if is_switch(text) => text.to_ascii_lowercase(),
-                Value::Text(text) => quoted(text),
-                Value::List(_) => return Err("one directory is needed"),
-            },
-            Kind::Extensions => {
-                let items = items(given)?;
-                let items =
-                    items.iter().flat_map(|item| item.split(',')).map(str::trim).filter(|item| !item.is_empty());
-                list(items)
-            }
-            Kind::Paths | Kind::Texts => list(items(given)?.iter().map(String::as_str)),
-            Kind::Patterns => list(items(given)?.iter().map(String::as_str).filter(|pattern| !is_relative(pattern))),
-            Kind::Gone => match given {
-                Value::Switch => "true".to_owned(),
-                Value::Text(text) => text.clone(),
-                Value::List(items) => items.join(", "),
-            },
-        })
+        }
+    }
+
+    fn items<'v>(&self, value: &'v Value) -> Result<Vec<&'v str>, &'static str> {
+        let items: Vec<&str> = match value {
+            Value::Switch => return Err("a value is needed"),
+            Value::Text(text) => vec![text],
+            Value::List(items) => items.iter().map(String::as_str).collect(),
+        };
+        let split = items.into_iter().flat_map(|item| match self.reading {
+            Reading::Commas => item.split(',').map(str::trim).collect(),
+            Reading::Whole | Reading::Patterns => vec![item],
+        });
+        let has_effect = |item: &&str| !item.is_empty() && (self.reading != Reading::Patterns || !is_relative(item));
+        Ok(split.filter(has_effect).collect())
     }
 }
 
-fn items(value: &Value) -> Result<Vec<String>, &'static str> {
-    match value {
-        Value::Switch => Err("a value is needed"),
-        Value::Text(text) if text.is_empty() => Ok(Vec::new()),
-        Value::Text(text) => Ok(vec![text.clone()]),
-        Value::List(items) => Ok(items.clone()),
-    }
+fn number(given: &Value, limits: RangeInclusive<u64>) -> Result<String, &'static str> {
+    let number = match given {
+        Value::Text(text) => text.parse().ok().filter(|number| limits.contains(number)),
+        _ => None,
+    };
+    number.map(|number| number.to_string()).ok_or("a whole number is needed, in the limits of the option")
 }
 
 /// Whether a pattern is a relative path, which neither program accepts.
@@ -299,23 +283,9 @@ fn is_relative(pattern: &str) -> bool {
     pattern.starts_with("./") || pattern.starts_with("../")
 }
 
-fn list<'t>(items: impl Iterator<Item = &'t str>) -> String {
-    format!("[{}]", items.map(quoted).collect::<Vec<_>>().join(", "))
-}
-
-/// A basic string of TOML.
+/// A basic string of TOML: a string of JSON, which may have one control character more.
 fn quoted(text: &str) -> String {
-    let mut quoted = String::from("\"");
-    for letter in text.chars() {
-        match letter {
-            '"' | '\\' => quoted.extend(['\\', letter]),
-            letter if letter.is_control() => {
-                let _ = write!(quoted, "\\u{:04X}", u32::from(letter));
-            }
-            letter => quoted.push(letter),
-        }
-    }
-    quoted + "\""
+    Json::from(text).to_string().replace('\u{7f}', "\\u007F")
 }
 
 impl Converted {
@@ -324,28 +294,30 @@ impl Converted {
         self.unknown.push((number, format!("{line}: {why}")));
     }
 
-    fn add(&mut self, option: &Was, value: &str, setting: &Setting<'_>) {
-        if matches!(option.kind, Kind::Gone) {
-            self.comment(&format!("{} = {value}: {}", option.key, option.note));
+    fn add(&mut self, option: &Was, key: &str, value: &str, given: &Value) {
+        if option.key.is_none() {
+            self.comment(&format!("{key} = {value}: {}", option.note));
             return;
         }
         if !option.note.is_empty() {
-            self.comment(&format!("{}: {}", option.key, option.note));
+            self.comment(&format!("{key}: {}", option.note));
         }
-        let items = items(&setting.value).unwrap_or_default();
-        match option.kind {
-            Kind::Patterns => {
-                for pattern in items.iter().filter(|pattern| is_relative(pattern)) {
-                    self.comment(&format!("ignore: {pattern} had no effect: a pattern is not a relative path"));
-                }
-            }
-            Kind::Paths if items.iter().any(|item| !item.starts_with('/')) => {
-                let note = "a relative path is resolved from the directory of this file here, and was from the working directory";
-                self.comment(&format!("{}: {note}", option.key));
-            }
-            _ => {}
+        let items: &[String] = match given {
+            Value::Switch => &[],
+            Value::Text(text) => std::slice::from_ref(text),
+            Value::List(items) => items,
+        };
+        for pattern in items.iter().filter(|item| option.reading == Reading::Patterns && is_relative(item)) {
+            self.comment(&format!("{key}: {pattern} had no effect: a pattern is not a relative path"));
         }
-        let _ = writeln!(self.toml, "{} = {value}", option.key);
+        if matches!(option.shape(), Shape::Paths | Shape::JoinedPaths)
+            && items.iter().any(|item| !item.starts_with('/'))
+        {
+            let note =
+                "a relative path is resolved from the directory of this file here, and was from the working directory";
+            self.comment(&format!("{key}: {note}"));
+        }
+        let _ = writeln!(self.toml, "{key} = {value}");
     }
 
     /// Adds a comment. Control characters would end it.
