@@ -246,18 +246,12 @@ fn sockets<T>(settings: &Settings, option: &Opt<T>, items: &[String]) -> Result<
     for text in items.iter().flat_map(|item| item.split(',')) {
         let parsed = text.trim().parse::<Address>().map_err(|error| error.to_string());
         let absolute = parsed.and_then(|address| address.absolute().map_err(|error| format!("{text}: {error}")));
-        add(&mut sockets, [absolute.map_err(|what| settings.unusable(option, what))?]);
-    }
-    Ok(sockets)
-}
-
-/// Adds the addresses that are not there yet.
-fn add(addresses: &mut Vec<Address>, more: impl IntoIterator<Item = Address>) {
-    for address in more {
-        if !addresses.contains(&address) {
-            addresses.push(address);
+        let socket = absolute.map_err(|what| settings.unusable(option, what))?;
+        if !sockets.contains(&socket) {
+            sockets.push(socket);
         }
     }
+    Ok(sockets)
 }
 
 /// The paths, each with its sockets.
@@ -287,7 +281,7 @@ fn paths(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Re
         let certificates = Certificates::Path(absolute(&path)?);
         // A path that is given twice has the sockets of both.
         match haproxys.iter_mut().find(|haproxy| haproxy.certificates == certificates) {
-            Some(haproxy) => add(&mut haproxy.sockets, sockets),
+            Some(haproxy) => haproxy.sockets.extend(sockets),
             None => {
                 let named_at = option::CERT_PATHS.declaration.name.to_owned();
                 haproxys.push(Haproxy { certificates, sockets, named_at });

@@ -5,14 +5,11 @@ use std::io::{self, IsTerminal};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::event::Severity;
-use stapled_core::event::line::{self, Form};
+use stapled_core::event::line::{Form, Line};
 use stapled_core::hook::automation::Automation;
 use stapled_core::io::journal::Journal;
 use stapled_core::io::tracing_observer::TracingObserver;
 use tokio::task::JoinSet;
-use tracing::Level;
-use tracing::field::{Field, Visit};
 use tracing::level_filters::LevelFilter;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_appender::rolling::{RollingFileAppender, Rotation};
@@ -220,35 +217,7 @@ where
         mut writer: Writer<'_>,
         event: &tracing::Event<'_>,
     ) -> fmt::Result {
-        let mut line = Line(line::Line::new(match *event.metadata().level() {
-            Level::ERROR => Severity::Error,
-            Level::WARN => Severity::Warning,
-            Level::INFO => Severity::Info,
-            _ => Severity::Debug,
-        }));
-        event.record(&mut line);
-        writer.write_str(&line.0.to_text(self.0, SystemClock.now()))
-    }
-}
-
-/// Takes the fields of a line.
-struct Line(line::Line);
-
-impl Visit for Line {
-    fn record_bool(&mut self, field: &Field, value: bool) {
-        self.0.add(field.name(), value);
-    }
-
-    fn record_u64(&mut self, field: &Field, value: u64) {
-        self.0.add(field.name(), value);
-    }
-
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.0.add(field.name(), value);
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.0.add(field.name(), format!("{value:?}"));
+        writer.write_str(&Line::from(event).to_text(self.0, SystemClock.now()))
     }
 }
 

@@ -26,7 +26,6 @@ mod redis_address;
 mod run;
 mod run_error;
 mod servers;
-mod service_manager;
 mod serving;
 mod shared_cache;
 mod show;

@@ -4,27 +4,24 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use stapled_core::control::Control;
+use stapled_core::control::service_manager::ServiceManager;
 use stapled_core::hook::automation::Automation;
-use stapled_core::inventory::Inventory;
-use stapled_core::io::own_socket::{OwnSocket, OwnSocketError};
 use stapled_core::metrics::Metrics;
 use stapled_core::responder::Responder;
-use stapled_core::stapler::Stapler;
+use stapled_core::stapler::running::Running;
+use stapled_core::stapler::{Handle, Stapler};
 use stapled_haproxy::{Handshakes, Haproxys, Processes};
-use tokio::sync::oneshot;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 
 use crate::configuration::{Configuration, Invocation, Mode};
-use crate::control::known::Known;
-use crate::control::protocol::usual_path;
-use crate::control::server::serve;
+use crate::control;
 use crate::daemon::{PidFile, Ready};
 use crate::logging;
 use crate::once::once;
 use crate::options::declarations as option;
 use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
-use crate::service_manager::ServiceManager;
 use crate::show::{self, counted, show};
 use crate::signals::{Asked, Signals};
 use crate::wiring::{self, WiringError};
@@ -98,32 +95,38 @@ async fn keep(
     let responder = configuration.serving.as_ref().map(|_| Responder::new());
     let (shown, served) = (metrics.as_ref(), responder.as_ref());
     let stapler = wiring::stapler(&configuration, &mut haproxys, &automation, shown, served, [])?;
-    let control = control_socket(&configuration)?;
-    if let (Some(socket), Some(group)) = (&control, &configuration.control_group) {
-        socket.share_with(group)?;
-    }
+    let socket = control::socket(&configuration)?;
     if let Some(ready) = ready.take() {
         ready.ready()?;
     }
     tracing::info!(event = "started", version = env!("CARGO_PKG_VERSION"), "stapled runs");
     log_notes(&configuration);
-    let known = Arc::new(Known::new(stapler.handle(), metrics.clone(), responder.clone(), logging.verbosity.clone()));
-    let mut showing = show(&configuration.monitoring, metrics.as_ref(), &known).await?;
+    let verbosity = logging.verbosity.clone();
+    let mut control = Control::new(env!("CARGO_PKG_VERSION"), stapler.handle()).log_level(move |level| {
+        level.into_iter().for_each(|level| verbosity.set(level));
+        verbosity.get()
+    });
+    if let Some(responder) = responder.clone() {
+        control = control.answered(move || responder.questions());
+    }
+    let watchers = Watchers { control: control.clone(), metrics: metrics.clone(), manager };
+    watchers.watch(&stapler.handle());
+    let mut showing = show(&configuration.monitoring, shown, &control).await?;
     if let (Some(serving), Some(responder)) = (&configuration.serving, served) {
         metrics.iter().for_each(|metrics| metrics.add(responder.numbers()));
         show::answer(responder, &serving.addresses, &mut showing).await?;
     }
-    let mut answering = JoinSet::from_iter(control.map(|socket| answer(socket, Arc::clone(&known))));
+    let mut answering = JoinSet::from_iter(socket.map(|socket| control::answer(socket, control.clone())));
     let mut running = Running::start(stapler);
     let mut accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
-    manager.ready(&known);
+    manager.ready();
     loop {
         let asked = tokio::select! {
             asked = signals.next() => asked,
             () = haproxys.sockets_changed() => {
                 match wiring::stapler(&configuration, &mut haproxys, &automation, shown, served, []) {
                     Ok(stapler) => {
-                        running = running.replace(stapler, &known).await;
+                        running = watchers.replace(running, stapler).await;
                         let what = "other admin sockets are used now, because HAProxy's configuration has changed";
                         tracing::info!(event = "sockets_changed", "{what}");
                     }
@@ -134,7 +137,7 @@ async fn keep(
                 accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
                 continue;
             }
-            _ = &mut running.task => return Err(RunError::BrokenOff),
+            () = running.broken_off() => return Err(RunError::BrokenOff),
         };
         if matches!(asked, Asked::Stop(_)) {
             break;
@@ -148,7 +151,7 @@ async fn keep(
             reloaded = reload(&configuration, &invocation, &automation, (shown, served), &haproxys, &processes) => reloaded,
         };
         if let Some((new, stapler, new_haproxys, new_automation)) = reloaded {
-            running = running.replace(stapler, &known).await;
+            running = watchers.replace(running, stapler).await;
             if let Some(new_automation) = new_automation {
                 // Its last runs do not delay the new stapler.
                 tokio::spawn(std::mem::replace(&mut automation, new_automation).finish(Some(LAST_CALLS)));
@@ -159,7 +162,7 @@ async fn keep(
             accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
             tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
-        manager.ready(&known);
+        manager.ready();
     }
     drop((accompanying, showing));
     manager.stopping();
@@ -170,6 +173,27 @@ async fn keep(
     tracing::info!(event = "stopped", "stopped");
     drop(logging);
     Ok(0)
+}
+
+/// What shows the state of the stapler that runs now.
+struct Watchers<'a> {
+    control: Control,
+    metrics: Option<Metrics>,
+    manager: &'a ServiceManager,
+}
+
+impl Watchers<'_> {
+    fn watch(&self, handle: &Handle) {
+        self.control.replace(handle.clone());
+        self.metrics.iter().for_each(|metrics| metrics.watch(handle.clone()));
+        self.manager.watch(handle.clone());
+    }
+
+    async fn replace(&self, running: Running, next: Stapler) -> Running {
+        let running = running.replace(next).await;
+        self.watch(&running.handle());
+        running
+    }
 }
 
 /// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and the hook and the reload command if
@@ -250,62 +274,4 @@ fn fixed(old: &Configuration, new: &Configuration) -> Vec<&'static str> {
         ("a setting of logging", old.logging != new.logging),
     ];
     changed.into_iter().filter(|(_, has_changed)| *has_changed).map(|(setting, _)| setting).collect()
-}
-
-/// A running stapler.
-struct Running {
-    inventory: Arc<Inventory>,
-    stop: oneshot::Sender<()>,
-    task: JoinHandle<()>,
-}
-
-impl Running {
-    fn start(stapler: Stapler) -> Self {
-        let inventory = stapler.inventory();
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(stapler.run(async {
-            // A dropped sender stops it as well.
-            let _ = stopped.await;
-        }));
-        Running { inventory, stop, task }
-    }
-
-    /// Stops the stapler, and then starts another one with the same inventory. Two never run at once.
-    async fn replace(self, next: Stapler, known: &Known) -> Self {
-        let inventory = Arc::clone(&self.inventory);
-        self.stop().await;
-        next.inherit(&inventory);
-        known.replace(next.handle());
-        Running::start(next)
-    }
-
-    async fn stop(self) {
-        // If this fails, the stapler has already ended.
-        let _ = self.stop.send(());
-        let _ = self.task.await;
-    }
-}
-
-/// Answers on the control socket. The end of the task removes the socket.
-async fn answer(socket: OwnSocket, known: Arc<Known>) {
-    if let Err(error) = serve(socket, known).await {
-        tracing::warn!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
-    }
-}
-
-/// The control socket at the configured path, or at the usual one if this user can create it.
-fn control_socket(configuration: &Configuration) -> Result<Option<OwnSocket>, OwnSocketError> {
-    if let Some(path) = &configuration.control_socket {
-        return OwnSocket::make(path).map(Some);
-    }
-    match OwnSocket::make_with_directory(&usual_path()) {
-        Ok(socket) => {
-            tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
-            Ok(Some(socket))
-        }
-        Err(error) => {
-            tracing::info!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
-            Ok(None)
-        }
-    }
 }

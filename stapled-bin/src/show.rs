@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
+use stapled_core::control::Control;
 use stapled_core::metrics::Metrics;
-use stapled_core::overview::json::json_line;
+use stapled_core::overview::Verdict;
 use stapled_core::responder::Responder;
 use stapled_core::web::Web;
 use stapled_core::web::address::WebAddress;
@@ -14,26 +14,22 @@ use stapled_core::web::listener::WebError;
 use stapled_haproxy::Handshakes;
 use tokio::task::JoinSet;
 
-use crate::control::known::Known;
 use crate::monitoring::Monitoring;
 use crate::run_error::RunError;
-use crate::summary::Totals;
-
-/// How often the file is written.
-const WRITING: Duration = Duration::from_secs(15);
+use crate::summary::last_line;
 
 /// Shows the numbers and the state, until the tasks are dropped.
 pub(crate) async fn show(
     monitoring: &Monitoring,
     metrics: Option<&Metrics>,
-    known: &Arc<Known>,
+    control: &Control,
 ) -> Result<JoinSet<()>, WebError> {
     let mut tasks = JoinSet::new();
     let Some(metrics) = metrics else { return Ok(tasks) };
     if let Some(address) = &monitoring.http {
         let web = Web::listen(address).await?;
         tracing::info!(event = "http", address = %web.address(), "numbers and state are shown over HTTP");
-        tasks.spawn(web.serve(metrics.clone(), conclude(Arc::clone(known))));
+        tasks.spawn(web.serve(metrics.clone(), conclude(control.clone())));
     }
     if let Some(file) = &monitoring.file {
         tasks.spawn(write(metrics.clone(), file.clone()));
@@ -59,25 +55,19 @@ pub(crate) fn counted(metrics: &Metrics) -> Arc<Handshakes> {
 }
 
 /// The rule of `stapled status`, and its last line.
-fn conclude(known: Arc<Known>) -> Conclude {
+fn conclude(control: Control) -> Conclude {
     Arc::new(move |totals| {
-        let last = known.last(Totals::of_all(totals));
-        Conclusion::new(last.totals.exit_code == 0, json_line(&last).trim_end())
+        let last = control.last_of_all(totals);
+        let line = last_line(&last.totals, last.verdict, Some(&last));
+        Conclusion::new(last.verdict == Verdict::Fine, line.trim_end())
     })
 }
 
-/// Writes the file again and again. A failure is logged when it begins.
+/// Keeps the file written. A failure is logged when it begins.
 async fn write(metrics: Metrics, file: PathBuf) {
-    let mut has_failed = false;
-    loop {
-        let written = metrics.write(&file).await;
-        if let Err(error) = &written
-            && !has_failed
-        {
-            let what = "the numbers for monitoring cannot be written";
-            tracing::warn!(event = "metrics_file_failed", "{}: {what}: {error}", file.display());
-        }
-        has_failed = written.is_err();
-        tokio::time::sleep(WRITING).await;
-    }
+    let failed = |error: &std::io::Error| {
+        let what = "the numbers for monitoring cannot be written";
+        tracing::warn!(event = "metrics_file_failed", "{}: {what}: {error}", file.display());
+    };
+    metrics.keep_written(&file, failed).await;
 }

@@ -1,51 +1,47 @@
-//! The summary of `stapled_core::overview` as a table and as JSON, and its exit code.
+//! What a command prints of the summary of `stapled_core::overview`, and its exit code.
 
 use std::io::{self, Write};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use stapled_core::control::protocol::{Daemon, Last};
 use stapled_core::io::screen::Screen;
 use stapled_core::overview::columns::{Columns, Table};
-use stapled_core::overview::{self, Row, Summary, Verdict};
+use stapled_core::overview::json::json_line;
+use stapled_core::overview::{Row, Summary, Totals, Verdict};
 
-/// The totals, and the exit code that follows from the worst row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Totals {
-    #[serde(flatten)]
-    pub(crate) counts: overview::Totals,
-    pub(crate) exit_code: u8,
-}
-
-impl From<overview::Totals> for Totals {
-    fn from(counts: overview::Totals) -> Self {
-        let exit_code = match counts.verdict {
-            Verdict::Fine => 0,
-            Verdict::Failed => 1,
-            Verdict::Revoked => 3,
-        };
-        Totals { counts, exit_code }
+/// The exit code of a verdict.
+pub(crate) fn exit_code(verdict: Verdict) -> u8 {
+    match verdict {
+        Verdict::Fine => 0,
+        Verdict::Failed => 1,
+        Verdict::Revoked => 3,
     }
 }
 
-impl Totals {
-    /// The totals of everything that is known. It is a failure if there is no certificate at all: a mistake in a path would look
-    /// like success otherwise.
-    pub(crate) fn of_all(counts: overview::Totals) -> Self {
-        let totals = Totals::from(counts);
-        let least = u8::from(counts.certificates() == 0);
-        Totals { exit_code: totals.exit_code.max(least), ..totals }
+/// The last line of JSON: the totals with the exit code, and what a daemon says of itself.
+pub(crate) fn last_line(totals: &Totals, verdict: Verdict, of: Option<&Last>) -> String {
+    #[derive(Serialize)]
+    struct Counted<'a> {
+        #[serde(flatten)]
+        totals: &'a Totals,
+        exit_code: u8,
     }
+    #[derive(Serialize)]
+    struct Line<'a> {
+        totals: Counted<'a>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        scanning: Option<bool>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        daemon: Option<&'a Daemon>,
+    }
+    let totals = Counted { totals, exit_code: exit_code(verdict) };
+    json_line(&Line { totals, scanning: of.map(|last| last.scanning), daemon: of.map(|last| &last.daemon) })
 }
 
 /// One JSON object per line: every row, then the totals.
-pub(crate) fn write_json(rows: &[Row], totals: &Totals, out: &mut dyn Write) -> io::Result<()> {
-    #[derive(Serialize)]
-    struct Last<'a> {
-        totals: &'a Totals,
-    }
-    for row in rows {
-        writeln!(out, "{}", serde_json::to_string(row)?)?;
-    }
-    writeln!(out, "{}", serde_json::to_string(&Last { totals })?)
+pub(crate) fn write_json(rows: &[Row], totals: &Totals, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
+    rows.iter().try_for_each(|row| out.write_all(json_line(row).as_bytes()))?;
+    out.write_all(last_line(totals, verdict, None).as_bytes())
 }
 
 /// A table for standard output, then the problems in words and the totals.
@@ -83,7 +79,7 @@ mod tests {
             (vec![row(State::Good, &[ServerState::Confirmed]), row(State::Problem, &[])], 1),
             (vec![row(State::Revoked, &[]), row(State::Problem, &[])], 3),
         ] {
-            assert_eq!(Totals::from(Summary::with(rows).totals).exit_code, expected);
+            assert_eq!(exit_code(Summary::with(rows).totals.verdict), expected);
         }
         for (rows, expected) in [
             (vec![], 1),
@@ -91,7 +87,7 @@ mod tests {
             (vec![row(State::NoCertificate, &[]), row(State::NotApplicable, &[])], 0),
             (vec![row(State::Revoked, &[])], 3),
         ] {
-            assert_eq!(Totals::of_all(Summary::with(rows).totals).exit_code, expected);
+            assert_eq!(exit_code(Summary::with(rows).totals.verdict_on_all()), expected);
         }
     }
 
@@ -117,7 +113,7 @@ mod tests {
     fn json_ends_with_the_totals() {
         let mut out = Vec::new();
         let Summary { rows, totals, .. } = Summary::with(vec![row(State::Revoked, &[])]);
-        write_json(&rows, &totals.into(), &mut out).unwrap();
+        write_json(&rows, &totals, totals.verdict, &mut out).unwrap();
         let text = String::from_utf8(out).unwrap();
         let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(objects.len(), 2);

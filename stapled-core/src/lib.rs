@@ -28,6 +28,7 @@
 //! - [`stapler`]: the builder and the owner of a running stapler.
 //! - `metrics`, `web` (features): numbers for monitoring, and a server that shows them, with a page for people.
 //! - `responder` (a feature): a local OCSP responder, a cache for servers that ask by themselves.
+//! - `control` (a feature): a socket at which clients ask a running program for the state, and for renewals; reports to systemd.
 
 mod adder;
 pub mod asking;
@@ -36,6 +37,8 @@ pub mod chance;
 pub mod clock;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+#[cfg(feature = "control")]
+pub mod control;
 pub mod event;
 pub mod fetch;
 mod finder;

@@ -3,8 +3,10 @@
 mod build;
 pub mod handle;
 mod owner;
+pub mod passes;
 mod reports;
 pub mod responders;
+pub mod running;
 
 pub use build::{BuildError, Group, StaplerBuilder};
 pub use handle::{Handle, HandleError, Selection};

@@ -3,12 +3,12 @@
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
+use stapled_core::control::client::ClientError;
 use stapled_core::io::http::HttpFetcherError;
 use stapled_core::ocsp::CertStatus;
 use stapled_core::verdict::Verdict;
 
 use super::input::InputError;
-use crate::control::client::ClientError;
 use crate::fault::ConfigurationError;
 use crate::stderr::say;
 use crate::wiring::HaproxyError;
@@ -41,7 +41,7 @@ pub(crate) enum CommandError {
     Setting(#[from] ConfigurationError),
     #[error(transparent)]
     Haproxy(#[from] HaproxyError),
-    #[error(transparent)]
+    #[error("{}", in_words(.0))]
     Client(ClientError),
     #[cfg(feature = "redis")]
     #[error(transparent)]
@@ -62,6 +62,17 @@ impl From<ClientError> for CommandError {
             ClientError::Output(error) => CommandError::Output { error, code: UNANSWERED },
             error => CommandError::Client(error),
         }
+    }
+}
+
+/// Why a daemon gives no answer, in the words of its options.
+fn in_words(error: &ClientError) -> String {
+    match error {
+        ClientError::Connect { path, error } => {
+            let path = path.display();
+            format!("{path}: no stapled answers there: {error}; is it running, with this --control-socket?")
+        }
+        error => error.to_string(),
     }
 }
 

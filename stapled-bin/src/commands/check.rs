@@ -8,6 +8,7 @@ use std::path::Path;
 use clap::{Arg, Args};
 use stapled_core::overview::json::json_line;
 use stapled_haproxy::Processes;
+use stapled_haproxy::check::{Acceptance, Check as HaproxyCheck, Report};
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
@@ -26,7 +27,10 @@ use crate::wiring::{self, HaproxyError};
 /// runs, and every problem with what to do about it. No file is written, no CA is asked, and HAProxy is only asked to
 /// show what it has.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP, mut_args(explained))]
+#[command(
+    after_long_help = AFTER_HELP.replace("{FIRST_STAPLE}", Acceptance::IN_WORDS).replace("{FIELDS}", Report::FIELDS),
+    mut_args(explained)
+)]
 pub(crate) struct Check {
     #[command(flatten)]
     options: Options<arguments::Check>,
@@ -58,21 +62,10 @@ HAProxy is asked over the sockets in it, and what it serves is held against the 
 they differ, HAProxy is right about what is served. Run it as the user that the daemon runs as: what
 that one may not read, it cannot staple.
 
-First staple, whether HAProxy will accept one at run time:
-  already      it takes responses for the certificate
-  yes          by a transaction (`set ssl cert`, `commit ssl cert`), which takes `level admin`
-  no           for the reason that follows
-  unknown      HAProxy could not be asked
-  not needed   the certificate names no OCSP responder
+{FIRST_STAPLE}
 
 Output with --json, one object a line; what is not known is null:
-  certificate (its name in HAProxy's `show ssl cert`), name, serial, not_before, not_after,
-  must_staple, file, named_at (the line of the configuration), sockets, issuer, issuer_found_in,
-  issuer_found_by_haproxy, ocsp_urls, asked_urls (the same, but for --responder and
-  --default-responder), staple_file (where HAProxy looks for one when it starts),
-  staple (null: none there; good, empty, revoked, or a reason), staple_until, first_staple (already,
-  yes, no, unknown, not_needed), first_staple_reason, first_staple_what, needs_operator, and problems:
-  a list of reason (a stable word), needs_operator, what, remedy, socket. What is wrong with a socket
+  {FIELDS} What is wrong with a socket
   or its configuration is in the problems of the certificates that it concerns, and once, with what
   concerns none, on standard error.
 
@@ -85,15 +78,8 @@ impl Check {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let settings = &self.options.settings;
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
-        // In the daemon, --json needs --one-off.
-        let configuration = Configuration::load(self.options.settings.without(&option::JSON))?;
-        let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
-        let report = runtime.block_on(async { Ok(prepared(&configuration, &terminal)?.run().await) });
-        terminal.finish();
-        // A file system that still hangs is left behind.
-        runtime.shutdown_background();
-        let report = report.map_err(CommandError::Haproxy)?;
+        let (configuration, report) = checked(&self.options, &terminal, async |check| check.run().await)?;
         for note in &configuration.notes {
             say(&format!("note: {note}"));
         }
@@ -111,11 +97,24 @@ impl Check {
     }
 }
 
+/// Does this work with a check of what the daemon would do with these options.
+pub(super) fn checked<T>(
+    options: &Options<arguments::Check>,
+    terminal: &Terminal,
+    work: impl AsyncFnOnce(HaproxyCheck<'_>) -> T,
+) -> Result<(Configuration, T), CommandError> {
+    // In the daemon, --json needs --one-off.
+    let configuration = Configuration::load(options.settings.clone().without(&option::JSON))?;
+    let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
+    let done = runtime.block_on(async { Ok(work(prepared(&configuration, terminal)?).await) });
+    terminal.finish();
+    // A file system that still hangs is left behind.
+    runtime.shutdown_background();
+    Ok((configuration, done.map_err(CommandError::Haproxy)?))
+}
+
 /// A check of everything that the configuration names, by the daemon's settings.
-pub(super) fn prepared<'a>(
-    configuration: &Configuration,
-    terminal: &'a Terminal,
-) -> Result<stapled_haproxy::check::Check<'a>, HaproxyError> {
+fn prepared<'a>(configuration: &Configuration, terminal: &'a Terminal) -> Result<HaproxyCheck<'a>, HaproxyError> {
     let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
     let check = haproxys
         .check()

@@ -5,11 +5,10 @@ use std::io::Write;
 
 use clap::{Arg, Args};
 use stapled_core::overview::json::json_line;
-use stapled_haproxy::check::Removal;
+use stapled_haproxy::check::{Check, Cleaned, Removal};
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::check;
-use crate::configuration::Configuration;
 use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
 use crate::progress::Terminal;
@@ -22,7 +21,10 @@ use crate::stderr::say;
 /// HAProxy warns of such a file, and with `zero-warning` it neither starts nor reloads. So run this before it does:
 /// `systemctl enable stapled-clean.service` does that at every start. No CA is asked.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP, mut_args(explained))]
+#[command(
+    after_long_help = AFTER_HELP.replace("{RULES}", Cleaned::RULES).replace("{FIELDS}", Cleaned::FIELDS),
+    mut_args(explained)
+)]
 pub(crate) struct Clean {
     /// Remove nothing; name what would be removed
     #[arg(long)]
@@ -51,22 +53,10 @@ Examples:
 HAProxy is not running when it is about to start, and its socket cannot tell its certificates: name
 its configuration (--haproxy-config) or the certificates (-p).
 
-Removed: an OCSP response, in the file where HAProxy looks for the staple of a certificate that was
-found, which
-  - has ended, or ends so soon that HAProxy does not send it
-  - is about another certificate, as after a renewal
-  - says revoked or unknown, or is a responder's error
-  - has a wrong signature, or a form that HAProxy does not take
-  - has an issuer that HAProxy, by its configuration, does not find: it would not start
-  - and an empty file, if HAProxy has `zero-warning`
-Kept: a good staple, also beside a certificate without OCSP URL. Kept and told as KEPT: a file that is
-no OCSP response, a symbolic link, a response that begins in the future (is the clock right?), one
-whose signature cannot be checked, and a file that HAProxy's configuration names and needs. Files
-beside anything else than a certificate are not touched. The daemon writes a new file as soon as it
+{RULES} The daemon writes a new file as soon as it
 has a staple.
 
-Output with --json, one object a line: file, certificate (its name in HAProxy, or its file), name,
-action (removed, would_remove, kept), reason (a stable word), what.
+Output with --json, one object a line: {FIELDS}
 
 Exit codes:
   0    no file is left that hinders HAProxy
@@ -78,14 +68,9 @@ impl Clean {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let settings = &self.options.settings;
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
-        let configuration = Configuration::load(settings.clone().without(&option::JSON))?;
-        let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
         let removal = if self.dry_run { Removal::Named } else { Removal::Done };
-        let cleaned =
-            runtime.block_on(async { Ok(check::prepared(&configuration, &Terminal::plain())?.clean(removal).await) });
-        // A file system that still hangs is left behind.
-        runtime.shutdown_background();
-        let cleaned = cleaned.map_err(CommandError::Haproxy)?;
+        let work = async |check: Check<'_>| check.clean(removal).await;
+        let (_, cleaned) = check::checked(&self.options, &Terminal::plain(), work)?;
         if quiet {
             cleaned.problems().for_each(|problem| say(&problem));
         } else if json {

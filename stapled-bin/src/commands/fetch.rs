@@ -2,41 +2,31 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use stapled_core::asking::Asking;
-use stapled_core::asking::attempt::Attempt;
-use stapled_core::asking::issuer;
-use stapled_core::bundle::Bundle;
-use stapled_core::chain::CertChain;
 use stapled_core::fetch::Method;
 use stapled_core::io::certificate_file::issuer_file_of;
-use stapled_core::io::fetched::{Fetched, Keep};
-use stapled_core::io::http::HttpFetcher;
+use stapled_core::io::fetched::{Fetched, Fetching, Keep};
 use stapled_core::ocsp::CertIdHash;
-use stapled_core::overrides::ResponderOverrides;
 use stapled_core::overview::json::json_line;
-use stapled_core::reason::ReasonCode;
 use stapled_core::time::span::Span;
-use stapled_core::verdict::Verdict;
 use stapled_haproxy::HaproxySink;
 
-use super::answer::{CommandError, UNANSWERED, answer, exit_code};
+use super::answer::{CommandError, GOOD, UNANSWERED, answer, exit_code};
 use super::input;
 use crate::judging::Judging;
 use crate::network::NetworkArguments;
 use crate::options::arguments::durations;
 use crate::options::option::Section;
 use crate::stderr::say;
-use crate::text::visible;
 
 /// Ask a certificate's OCSP responders once, and show how each question went
 ///
 /// Asks as the daemon does: the certificate's URLs in their order, by GET and POST, with one hash and the other, until an
 /// answer is believed. The tool for when a CA misbehaves.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP.replace("{FIELDS}", Fetched::FIELDS))]
 pub(crate) struct Fetch {
     /// The certificate, PEM or DER, with or without the chain; - is standard input
     #[arg(value_name = "CERT")]
@@ -94,9 +84,7 @@ Examples:
   stapled fetch site.pem --url http://ocsp.example/ --save-any -o answer.der; stapled inspect answer.der
 
 Output with --json, on one line: that of `stapled verify`, and before it
-  {\"certificate\", \"issuer\": where it was found, \"attempts\": [{\"url\", \"address\": that answered, \"method\", \"hash\",
-   \"http_status\", \"content_type\", \"milliseconds\", \"bytes\", \"outcome\": \"good\", \"revoked\", \"unknown\" or a reason,
-   \"detail\"}], \"url\": whose answer counts, \"saved\", \"removed\"}
+  {FIELDS}
 
 Exit codes:
   0    the response is valid, and the certificate good
@@ -128,79 +116,51 @@ impl Fetch {
         input::check_standard_input(named.into_iter().filter_map(|(name, path)| Some((name, path?))))?;
         let network = self.network.network()?;
         let fetcher = network.fetcher(self.timeout.into())?;
+        // All files are read first.
+        let Some(certificate) = input::read(&self.cert)? else {
+            return self.conclude(out, &Fetched::of(input::too_large("CERT")));
+        };
+        let issuer = match &self.issuer {
+            Some(file) => match input::read(file)? {
+                Some(contents) => Some((input::name(file), contents)),
+                None => return self.conclude(out, &Fetched::of(input::too_large("--issuer"))),
+            },
+            None => None,
+        };
+        let beside = issuer_file_of(&self.cert);
+        let near = if issuer.is_none() { input::read(&beside).ok().flatten() } else { None };
+        let keep = if self.save_any { Keep::Any } else { Keep::Staples };
+        let fetching = Fetching {
+            certificate: (input::name(&self.cert), &certificate),
+            issuer: issuer.as_ref().map(|(name, contents)| (name.clone(), contents.as_slice())),
+            beside: (beside.display().to_string(), near.as_ref().map(|near| near.as_slice())),
+            urls: &|certificate| match &self.url {
+                // Only the responder that was named.
+                Some(url) => vec![url.trim().to_owned()],
+                None => network.overrides.urls_of(certificate),
+            },
+            asking: &|asking| self.chosen(asking),
+            requirements: HaproxySink::default_requirements(),
+            output: self.output.as_deref().map(|path| (path, keep)),
+        };
+        let mut written = Ok(GOOD);
+        let mut told = |text: &str| {
+            if !self.json && written.is_ok() {
+                written = answer(out, text, UNANSWERED);
+            }
+        };
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(CommandError::Start)?;
-        let ended = runtime.block_on(self.ask(fetcher, &network.overrides, out));
+        let fetched = runtime.block_on(fetching.run(&fetcher, &mut told));
         // A name look-up that still hangs is left behind.
         runtime.shutdown_background();
-        ended
-    }
-
-    async fn ask(
-        &self,
-        fetcher: HttpFetcher,
-        overrides: &ResponderOverrides,
-        out: &mut dyn Write,
-    ) -> Result<u8, CommandError> {
-        let (chain, issuer) = match self.chain(&fetcher).await? {
-            Ok(found) => found,
-            Err(verdict) => return self.end_early(out, verdict),
-        };
-        let end_entity = chain.end_entity();
-        let urls = match &self.url {
-            // Only the responder that was named.
-            Some(url) => vec![url.trim().to_owned()],
-            None => overrides.urls_of(end_entity),
-        };
-        if !self.json {
-            let (name, serial) = (visible(end_entity.name()), end_entity.serial_hex());
-            self.say(out, &format!("{name}, serial number {serial}; issuer: {}\n", visible(&issuer)))?;
-        }
-        let mut written = Ok(());
-        let asking = self.asking(&chain);
-        let show = |attempt: &Attempt| {
-            if !self.json && written.is_ok() {
-                written = self.say(out, &attempt.to_string());
-            }
-        };
-        let asked = asking.ask(&urls, &fetcher, show).await;
         written?;
-        match asked {
-            Ok(attempts) => self.conclude(out, &chain, &issuer, &attempts),
-            Err(unasked) => self.end_early(out, Verdict::invalid(unasked.code(), unasked.to_string())),
-        }
-    }
-
-    /// The certificate with its issuer, and where that was found; or why a chain cannot be had. The outer error is that of a
-    /// file.
-    async fn chain(&self, fetcher: &HttpFetcher) -> Result<Result<(CertChain, String), Verdict>, CommandError> {
-        let certificate = match input::read(&self.cert)? {
-            Some(bytes) => bytes,
-            None => return Ok(Err(input::too_large("CERT"))),
-        };
-        let end_entity = match Bundle::served(&certificate) {
-            Ok(end_entity) => Arc::new(end_entity),
-            Err(error) => {
-                let what = format!("the certificate cannot be read: {error}");
-                return Ok(Err(Verdict::invalid(ReasonCode::new("malformed"), what)));
-            }
-        };
-        if let Some(file) = &self.issuer {
-            let Some(bytes) = input::read(file)? else { return Ok(Err(input::too_large("--issuer"))) };
-            return Ok(issuer::among(&end_entity, input::name(file), &bytes).map_err(|verdict| *verdict));
-        }
-        let beside = issuer_file_of(&self.cert);
-        let near = input::read(&beside).ok().flatten();
-        let places = [
-            (input::name(&self.cert), Some(certificate.as_slice())),
-            (beside.display().to_string(), near.as_ref().map(|near| near.as_slice())),
-        ];
-        Ok(issuer::around(&end_entity, &places, fetcher).await.map_err(|verdict| *verdict))
+        self.conclude(out, &fetched)
     }
 
     /// The questions that the options choose.
-    fn asking<'c>(&self, chain: &'c CertChain) -> Asking<'c> {
-        let asking = Asking::new(chain).judge_policy(self.judging.policy());
+    fn chosen<'c>(&self, asking: Asking<'c>) -> Asking<'c> {
+        let asking = asking.judge_policy(self.judging.policy());
         let asking = match self.hash {
             HashOption::Auto => asking,
             HashOption::Sha1 => asking.hash_only(CertIdHash::Sha1),
@@ -214,47 +174,14 @@ impl Fetch {
         if self.nonce { asking.with_nonce() } else { asking }
     }
 
-    /// Saves what the options ask for, and writes the verdict.
-    fn conclude(
-        &self,
-        out: &mut dyn Write,
-        chain: &CertChain,
-        issuer: &str,
-        attempts: &[Attempt],
-    ) -> Result<u8, CommandError> {
-        let best = Attempt::best_of(attempts);
-        let verdict = match best.or(attempts.first()) {
-            Some(attempt) => attempt.verdict(chain, &HaproxySink::default_requirements()),
-            None => {
-                let what =
-                    "the certificate names no OCSP responder: name one with --url; servers need no staple for it";
-                Verdict::invalid(ReasonCode::new("no_ocsp_url"), what).about(chain)
-            }
-        };
-        let mut found = Fetched::of(verdict).asked(chain, issuer, attempts);
-        if let (Some(best), Some(path)) = (best, &self.output) {
-            found.keep(chain, best, path, if self.save_any { Keep::Any } else { Keep::Staples });
-        }
-        let code = match (best, &found.fault) {
-            (Some(_), None) => exit_code(&found.verdict),
-            _ => UNANSWERED,
-        };
-        let text = if self.json { json_line(&found) } else { found.in_words(self.output.as_deref()) };
+    /// Writes the verdict.
+    fn conclude(&self, out: &mut dyn Write, fetched: &Fetched) -> Result<u8, CommandError> {
+        let code = if fetched.is_conclusive() { exit_code(&fetched.verdict) } else { UNANSWERED };
+        let text = if self.json { json_line(fetched) } else { fetched.in_words(self.output.as_deref()) };
         let code = answer(out, &text, code)?;
-        if let Some(fault) = &found.fault {
+        if let Some(fault) = &fetched.fault {
             say(fault);
         }
         Ok(code)
-    }
-
-    /// Says why nothing was asked.
-    fn end_early(&self, out: &mut dyn Write, verdict: Verdict) -> Result<u8, CommandError> {
-        let exit = exit_code(&verdict);
-        let text = if self.json { json_line(&Fetched::of(verdict)) } else { verdict.to_string() };
-        answer(out, &text, exit)
-    }
-
-    fn say(&self, out: &mut dyn Write, text: &str) -> Result<(), CommandError> {
-        answer(out, text, UNANSWERED).map(drop)
     }
 }

@@ -2,18 +2,18 @@
 //! contain private keys.
 
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::{self, ErrorKind};
 use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use stapled_core::bundle::Bundle;
 use stapled_core::certificate::Certificate;
-use stapled_core::io::certificate_file::{ReadError, read_file};
+use stapled_core::io::certificate_file::{ReadError, read_input};
+use stapled_core::io::open::named_file;
 use stapled_core::reason::ReasonCode;
 use stapled_core::verdict::Verdict;
 use zeroize::Zeroizing;
 
-use crate::options::file::is_descriptor;
 use crate::stderr::say;
 
 /// The largest file that is read, in bytes.
@@ -42,20 +42,20 @@ pub(crate) enum InputError {
 /// Reads a file. A path in the file system must be a regular file, since opening others can hang; standard input and the
 /// descriptors of this process may be of any kind.
 pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
-    let unreadable = |error| InputError::Unreadable { path: path.to_owned(), error };
-    if is_standard_input(path) {
-        // Not through `Stdin`, whose buffer is never wiped.
-        return io::stdin().as_fd().try_clone_to_owned().map(File::from).and_then(take).map_err(unreadable);
-    }
-    if is_descriptor(path) {
-        return File::open(path).and_then(take).map_err(unreadable);
-    }
-    match read_file(path) {
+    let opened = if is_standard_input(path) { standard_input() } else { named_file(path) };
+    match opened.map_err(ReadError::from).and_then(read_input) {
         Ok(bytes) => Ok(Some(bytes)),
         Err(ReadError::TooLarge) => Ok(None),
-        Err(ReadError::Unreadable(error)) => Err(unreadable(error)),
+        Err(ReadError::Unreadable(error)) if error.kind() != ErrorKind::InvalidInput => {
+            Err(InputError::Unreadable { path: path.to_owned(), error })
+        }
         Err(_) => Err(InputError::NotAFile { path: path.to_owned() }),
     }
+}
+
+/// Standard input. Not through `Stdin`, whose buffer is never wiped.
+fn standard_input() -> io::Result<File> {
+    io::stdin().as_fd().try_clone_to_owned().map(File::from)
 }
 
 /// The certificates in a file of this option. What is no certificate is reported and passed over.
@@ -74,10 +74,7 @@ pub(crate) fn certificates(option: &str, path: &Path) -> Result<Vec<Certificate>
 
 /// Opens a list for reading line by line. It may be of any kind and size.
 pub(crate) fn list(path: &Path) -> Result<File, InputError> {
-    let file = match is_standard_input(path) {
-        true => io::stdin().as_fd().try_clone_to_owned().map(File::from),
-        false => File::open(path),
-    };
+    let file = if is_standard_input(path) { standard_input() } else { File::open(path) };
     file.map_err(|error| InputError::Unreadable { path: path.to_owned(), error })
 }
 
@@ -104,12 +101,4 @@ pub(crate) fn name(path: &Path) -> String {
 
 fn is_standard_input(path: &Path) -> bool {
     STANDARD_INPUT.iter().any(|standard_input| path.as_os_str() == *standard_input)
-}
-
-/// Reads up to its end, where that comes soon enough. One allocation has room for the largest input and the byte that
-/// shows that there are more: a growing buffer leaves copies of its contents behind.
-fn take(from: File) -> io::Result<Input> {
-    let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_FILE + 1));
-    from.take(MAX_FILE as u64 + 1).read_to_end(&mut bytes)?;
-    Ok((bytes.len() <= MAX_FILE).then_some(bytes))
 }

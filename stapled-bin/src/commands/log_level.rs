@@ -3,10 +3,10 @@
 use std::io::Write;
 
 use clap::Args;
+use stapled_core::control::protocol::{Line, Notice, Question};
 
 use super::answer::{CommandError, GOOD, UNANSWERED};
-use crate::control::client::DaemonArguments;
-use crate::control::protocol::{Line, Notice, Question};
+use crate::control::DaemonArguments;
 use crate::options::arguments::numbers;
 
 /// Show how much the running daemon logs, or change it until its next restart

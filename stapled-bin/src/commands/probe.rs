@@ -22,7 +22,7 @@ use crate::options::arguments::durations;
 /// Shows the handshake, the chain as the server sends it, whether it is must-staple, and the verdict on the staple by the rules of
 /// the daemon. Every address of a host is asked, one after the other.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP.replace("{FIELDS}", Probed::FIELDS))]
 pub(crate) struct ProbeCommand {
     /// The servers: HOST:PORT, with an IPv6 address in brackets, or the path of a unix socket
     #[arg(value_name = "HOST:PORT", required = true)]
@@ -67,9 +67,7 @@ Examples:
   stapled probe 192.0.2.7:443 [2001:db8::7]:443 --servername www.example.org --ca /etc/ssl/certs/ca-certificates.crt
 
 Output with --json, one object per line for each address; what is not known is null:
-  target, address, server_name, error (why nothing came), passed_over (another address answered instead), protocol, cipher, trust
-  (\"not_checked\", \"trusted\" or \"refused\"), trust_error, handshake_error, must_staple, chain (name, issuer, serial, not_before,
-  not_after), staple (its size in bytes), and verdict, the object of `stapled verify`
+  {FIELDS}
 
 Exit codes, of several addresses the highest:
   0    the staple is valid, and the certificate good

@@ -4,17 +4,18 @@ use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
+use stapled_core::control::client::whole_names;
+use stapled_core::control::protocol::{Line, Notice, Question};
 use stapled_core::overview::columns::Columns;
 use stapled_core::overview::{Row, Summary};
 use stapled_core::stapler::Selection;
 use stapled_core::time::span::Span;
 
 use super::answer::CommandError;
-use crate::control::client::{DaemonArguments, whole_names};
-use crate::control::protocol::{Line, Notice, Question};
+use crate::control::{DaemonArguments, ask};
 use crate::options::arguments::durations;
 use crate::stderr::say;
-use crate::summary::write_table;
+use crate::summary::{exit_code, write_table};
 use crate::text::visible;
 
 /// Make the running daemon ask the CAs now, past caches and pauses
@@ -94,35 +95,35 @@ impl Renew {
             Question::Renew { which, wait: self.wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)) };
         let shows_progress = io::stderr().is_terminal();
         let mut rows: Vec<Row> = Vec::new();
-        let last = client.ask(&question, &mut |text, line| {
+        let last = ask(&client, &question, self.json, out, &mut |line| {
             match line {
                 Line::Row(row) => rows.push((**row).clone()),
                 Line::Notice(Notice::Progress { done, of }) if shows_progress => {
                     // A closed terminal shows nothing.
                     let _ = write!(io::stderr(), "\r{done} of {of} done");
-                    return Ok(());
+                    return false;
                 }
                 _ => {}
             }
-            if self.json { writeln!(out, "{text}").and_then(|()| out.flush()) } else { Ok(()) }
+            true
         });
         if shows_progress {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }
         let last = last?;
-        let mut code = last.totals.exit_code;
+        let mut code = exit_code(last.verdict);
         for unknown in self.unknown(&rows) {
             say(&unknown);
             code = code.max(1);
         }
         if !self.json {
-            let summary = Summary::counted(rows, last.totals.counts);
+            let summary = Summary::counted(rows, last.totals);
             let written = match self.wait {
                 Some(_) => write_table(&summary, Columns::Outcome, out),
                 None => writeln!(
                     out,
                     "certificates that the CAs are asked about: {}; `stapled status` shows the results, --wait waits for them",
-                    last.totals.counts.total
+                    last.totals.total
                 ),
             };
             written.map_err(|error| CommandError::Output { error, code })?;

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use stapled_core::clock::{Clock, SystemClock};
+use stapled_core::control::client::{Client, whole_names};
+use stapled_core::control::protocol::{Line, Question};
 use stapled_core::io::screen::Screen;
 use stapled_core::overview::columns::{Columns, Table};
 use stapled_core::overview::details::Details;
@@ -14,11 +16,11 @@ use stapled_core::overview::{Row, Summary};
 use stapled_core::time::span::Span;
 
 use super::answer::{CommandError, UNANSWERED};
-use crate::control::client::{Client, ClientError, DaemonArguments, whole_names};
-use crate::control::protocol::{Last, Line, Question};
+use crate::control::{DaemonArguments, ask};
 use crate::options::arguments::{durations, numbers};
 use crate::options::declarations as option;
 use crate::stderr::say;
+use crate::summary::exit_code;
 use crate::text::visible;
 
 /// The hours below which a check is critical, unless others are given.
@@ -32,7 +34,7 @@ pub(crate) const NAGIOS_UNKNOWN: u8 = 3;
 /// gave a good answer, until when its staple is valid, and what each server has. What needs the operator comes first. A wide
 /// terminal shows more than a narrow one.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP.replace("{ROW}", Row::FIELDS).replace("{RESPONDER}", ResponderRow::FIELDS))]
 pub(crate) struct Status {
     /// Names or serial numbers of certificates, or files; * stands for any characters, and ? for one [default: all]
     #[arg(value_name = "CERTIFICATE")]
@@ -106,12 +108,8 @@ Times are relative: \"in 3 h\", \"2 d ago\". A staple that was kept from an earl
   Colours are used on a terminal, unless NO_COLOR is set. COLUMNS sets the width.
 
 Output with --json, one object per line; an unknown value is null:
-  certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
-  reason (a stable word), what (the reason in words, and what to do), since, next_try, last_renewal (when the CA last gave a good
-  answer), staple_until, and servers: a list of server, state, reason, what, since, next_try, served_until, last_delivery (when the
-  server last took a staple that it did not have). Times are RFC 3339. The last line has totals, scanning (whether the first scan
-  goes on, so that certificates are missing here) and daemon. With --responders: responder, left_alone, left_alone_until, failures
-  (requests without an answer, in a row), certificates, under_way, waiting, last_milliseconds, last_success, last_error, reason, what.
+  {ROW} The last line has totals, scanning (whether the first scan
+  goes on, so that certificates are missing here) and daemon. With --responders: {RESPONDER}
 
 Exit codes:
   0    everything is in order, by the rules of --one-off; with --responders: no responder fails
@@ -152,7 +150,7 @@ impl Status {
         let config = config.filter(|_| hours_as_config.is_none());
         let critical = self.critical.or(hours_as_config).unwrap_or(CRITICAL);
         let client = self.daemon.client_with(config.as_deref()).map_err(CommandError::from);
-        let check = match client.and_then(|client| Ok(self.ask(&client)?)) {
+        let check = match client.and_then(|client| Ok(client.status(&self.of)?)) {
             Err(error) => NagiosCheck::unknown(&error.to_string()),
             Ok((_, last)) if last.scanning => NagiosCheck::unknown("the first scan is not finished"),
             Ok((rows, _)) if rows.is_empty() => NagiosCheck::unknown(&self.nothing_known()),
@@ -189,19 +187,19 @@ impl Status {
                 && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(hours.saturating_mul(3600))))
         };
         let mut rows: Vec<Row> = Vec::new();
-        let last = client.ask(&Question::Status { of: whole_names(&self.of) }, &mut |text, line| match line {
-            Line::Row(row) if !kept(row) => Ok(()),
-            _ if self.json => writeln!(out, "{text}"),
-            Line::Row(row) => {
+        let question = Question::Status { of: whole_names(&self.of) };
+        let last = ask(client, &question, self.json, out, &mut |line| match line {
+            Line::Row(row) if !kept(row) => false,
+            Line::Row(row) if !self.json => {
                 rows.push((**row).clone());
-                Ok(())
+                true
             }
-            _ => Ok(()),
+            _ => true,
         })?;
-        let code = last.totals.exit_code;
+        let code = exit_code(last.verdict);
         if !self.json {
             let rows = Summary::with(rows).rows;
-            let summary = Summary::counted(rows, last.totals.counts);
+            let summary = Summary::counted(rows, last.totals);
             let text = if self.verbose {
                 let details = summary.rows.iter().map(|row| Details::new(row, now).to_string());
                 format!("{}{}\n", details.collect::<String>(), summary.totals)
@@ -211,7 +209,7 @@ impl Status {
             let output = |error| CommandError::Output { error, code: UNANSWERED };
             writeln!(out, "{text}{}", last.daemon).map_err(output)?;
         }
-        let is_empty = last.totals.counts.total == 0;
+        let is_empty = last.totals.total == 0;
         let note = match last.scanning {
             true => Some("the first scan is not finished: certificates are missing here".to_owned()),
             false => is_empty.then(|| self.nothing_known()),
@@ -228,11 +226,11 @@ impl Status {
 
     fn show_responders(&self, client: &Client, screen: Screen, out: &mut dyn Write) -> Result<u8, CommandError> {
         let mut rows: Vec<ResponderRow> = Vec::new();
-        let last = client.ask(&Question::Responders {}, &mut |text, line| {
+        let last = ask(client, &Question::Responders {}, self.json, out, &mut |line| {
             if let Line::Responder(row) = line {
                 rows.push((**row).clone());
             }
-            if self.json { writeln!(out, "{text}") } else { Ok(()) }
+            true
         })?;
         let code = u8::from(rows.iter().any(ResponderRow::is_failing));
         if !self.json {
@@ -240,17 +238,6 @@ impl Status {
             writeln!(out, "{table}{}", last.daemon).map_err(|error| CommandError::Output { error, code })?;
         }
         Ok(code)
-    }
-
-    fn ask(&self, client: &Client) -> Result<(Vec<Row>, Last), ClientError> {
-        let mut rows = Vec::new();
-        let last = client.ask(&Question::Status { of: whole_names(&self.of) }, &mut |_, line| {
-            if let Line::Row(row) = line {
-                rows.push((**row).clone());
-            }
-            Ok(())
-        })?;
-        Ok((rows, last))
     }
 
     fn nothing_known(&self) -> String {

@@ -24,7 +24,7 @@ use crate::judging::Judging;
 /// Applies the same rules as the daemon does before it staples anything: the signature over the original bytes, the
 /// responder's right to sign, the certificate in question, the times (RFC 6960, RFC 9919).
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP.replace("{LISTS}", Listed::FORM).replace("{FIELDS}", Verdict::FIELDS))]
 pub(crate) struct Verify {
     /// The response: DER, PEM (OCSP RESPONSE) or base64; - is standard input
     #[arg(long, value_name = "FILE", required_unless_present = "list")]
@@ -68,23 +68,10 @@ const AFTER_HELP: &str = "\
 Example:
   stapled verify --response site.pem.ocsp --cert site.pem --issuer site.pem.issuer
 
-Lists: tabs separate the fields of a line that has one. Otherwise blanks do; a field between double quotes may contain blanks, and
-  \\\" and \\\\ in it stand for \" and \\. The time is in seconds since 1970 or RFC 3339; without it, or with -, --at counts. Empty lines
-  and lines that begin with # are passed over. Each line of output has line (its number) and input (its text), and then the fields
-  below; a line that cannot be used has the reason malformed, a file that cannot be opened unreadable_file. The exit code is the highest of all lines.
+{LISTS} The exit code is the highest of all lines.
 
 Output with --json: one line, an object with these fields; what is not known is null:
-  verdict              \"valid\" or \"invalid\"
-  status               \"good\", \"revoked\" or \"unknown\"; null where it is invalid
-  reason               a stable word such as \"expired\"; null where it is valid
-  stapleable           whether HAProxy would be given it now
-  detail               the same in words
-  this_update, next_update, produced_at
-                       RFC 3339; of an invalid response, what it says itself
-  responder            who signed; null where it is invalid
-  delegated            whether that is a delegate of the issuer
-  signature_algorithm  such as \"ecdsa-with-SHA256\"
-  serial               of the certificate, in hexadecimal
+  {FIELDS}
 
 Exit codes:
   0    the response is valid, and the certificate good

@@ -121,16 +121,6 @@ impl<C: Selection> clap::FromArgMatches for Options<C> {
     }
 }
 
-#[cfg(test)]
-impl<C: Selection> Options<C> {
-    /// The settings in these words.
-    pub(crate) fn parsed<W: Into<std::ffi::OsString> + Clone>(words: impl IntoIterator<Item = W>) -> Settings {
-        let command = <Self as clap::Args>::augment_args(Command::new("stapled").no_binary_name(true));
-        let matches = command.get_matches_from(words);
-        <Self as clap::FromArgMatches>::from_arg_matches(&matches).unwrap().settings
-    }
-}
-
 /// An option as an argument.
 fn argument(option: &Declaration, take: Take) -> Arg {
     let argument = Arg::new(option.name)

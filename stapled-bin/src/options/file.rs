@@ -1,12 +1,11 @@
 //! The configuration file: TOML whose keys are the names of the options.
 
-use std::fs::File;
 use std::io::{self, ErrorKind, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use stapled_core::io::open::regular_file;
+use stapled_core::io::open::named_file;
 use stapled_core::time::span::Span;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
@@ -20,8 +19,6 @@ use super::value::{Given, Table};
 use crate::fault::ConfigurationError;
 use crate::text::nearest;
 
-/// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
-const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
 /// The configuration file of the service.
 pub(crate) const USUAL_PATH: &str = "/etc/stapled/stapled.conf";
 /// The longest configuration file, in bytes.
@@ -74,16 +71,9 @@ fn read(path: &Path) -> Result<Settings, ConfigurationError> {
     Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
 }
 
-/// Whether a path names a descriptor that this process was started with.
-pub(crate) fn is_descriptor(path: &Path) -> bool {
-    DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors))
-}
-
-/// Reads a regular file or a descriptor of this process. Opening anything else could block.
 fn read_at(path: &Path) -> io::Result<Vec<u8>> {
-    let file = if is_descriptor(path) { File::open(path) } else { regular_file(path) }?;
     let mut bytes = Vec::new();
-    file.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
+    named_file(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > MAX_TEXT {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {MAX_TEXT} bytes")));
     }

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clap::{Args, Command, FromArgMatches};
+
 use super::arguments::{Daemon, Options};
 use super::declarations::*;
 use super::example::example;
@@ -12,7 +14,8 @@ use super::settings::Settings;
 use stapled_core::time::span::Span;
 
 fn arguments(words: &[&str]) -> Settings {
-    Options::<Daemon>::parsed(words)
+    let command = Options::<Daemon>::augment_args(Command::new("stapled").no_binary_name(true));
+    Options::<Daemon>::from_arg_matches(&command.get_matches_from(words)).unwrap().settings
 }
 
 fn file(text: &str) -> Settings {

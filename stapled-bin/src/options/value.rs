@@ -73,17 +73,5 @@ impl Choice for LogFormat {
 }
 
 impl Choice for Transactions {
-    const CHOICES: &'static [(Self, &'static str, &'static str)] = &[
-        (Transactions::Always, "always", "In every HAProxy, by `set ssl cert` and `commit ssl cert`"),
-        (
-            Transactions::Isolated,
-            "isolated",
-            "Only in HAProxy 3.0 and later, which keeps the transactions of different clients apart",
-        ),
-        (
-            Transactions::Never,
-            "never",
-            "Nowhere: HAProxy reads the first staple from its file, at the next start or reload",
-        ),
-    ];
+    const CHOICES: &'static [(Self, &'static str, &'static str)] = &Transactions::ALL;
 }

@@ -29,6 +29,8 @@ pub mod own_socket;
 pub mod screen;
 #[cfg(feature = "files")]
 mod stamp;
+#[cfg(all(feature = "tracing", feature = "serde"))]
+mod tracing_line;
 #[cfg(feature = "tracing")]
 pub mod tracing_observer;
 #[cfg(feature = "files")]

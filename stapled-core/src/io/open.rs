@@ -20,6 +20,20 @@ pub fn regular_file(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
+const DESCRIPTORS: [&str; 2] = ["/dev/fd/", "/proc/self/fd/"];
+
+/// Opens what a user names to read it: a regular file, as [`regular_file`] does, or a descriptor that this process was started with,
+/// such as `/dev/fd/3`, which may be of any kind.
+///
+/// # Errors
+///
+/// The system's error; `InvalidInput` if it is neither.
+pub fn named_file(path: &Path) -> io::Result<File> {
+    let is_descriptor = DESCRIPTORS.iter().any(|descriptors| path.starts_with(descriptors));
+    if is_descriptor { File::open(path) } else { regular_file(path) }
+}
+
 /// Opens a regular file of this program's own, such as a lock, to read and write it, or creates it with this mode. Its contents stay.
 /// A symbolic link is not followed: it could name a file of somebody else.
 ///

@@ -21,7 +21,7 @@ use std::io;
 #[cfg(feature = "files")]
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
-#[cfg(feature = "web")]
+#[cfg(any(feature = "web", feature = "files"))]
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -40,6 +40,9 @@ use tally::Tally;
 
 /// The beginning of every name.
 const PREFIX: &str = "stapled";
+/// How often a file is written.
+#[cfg(feature = "files")]
+const WRITING: Duration = Duration::from_secs(15);
 /// How many certificates have series of their own, where nothing else is said.
 const CERTIFICATES: usize = 1000;
 
@@ -178,6 +181,18 @@ impl Metrics {
     pub async fn write(&self, path: &Path) -> io::Result<()> {
         let (text, path) = (self.text(Format::Prometheus).await, path.to_owned());
         tokio::task::spawn_blocking(move || textfile::write(&path, &text)).await.map_err(io::Error::other)?
+    }
+
+    /// Writes the file again and again, every 15 seconds. Calls `failed` when a failure begins. Never ends; may be dropped.
+    #[cfg(feature = "files")]
+    pub async fn keep_written(&self, path: &Path, failed: impl Fn(&io::Error)) {
+        let mut has_failed = false;
+        loop {
+            let written = self.write(path).await;
+            written.as_ref().err().filter(|_| !has_failed).into_iter().for_each(&failed);
+            has_failed = written.is_err();
+            tokio::time::sleep(WRITING).await;
+        }
     }
 }
 

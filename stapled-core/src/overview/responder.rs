@@ -45,6 +45,11 @@ pub struct ResponderRow {
 }
 
 impl ResponderRow {
+    /// The fields of the JSON object, as text for a manual.
+    pub const FIELDS: &str = "\
+responder, left_alone, left_alone_until, failures
+  (requests without an answer, in a row), certificates, under_way, waiting, last_milliseconds, last_success, last_error, reason, what.";
+
     /// The row of a responder.
     pub fn of(status: &ResponderStatus) -> Self {
         let text = |at: Timestamp| at.to_string();

@@ -147,6 +147,7 @@ pub enum ServerState {
 
 /// Whether an operator must act because of a row. The variants are in the order of urgency; the most urgent is the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "serde", derive(Serialize, Deserialize), serde(rename_all = "snake_case"))]
 pub enum Verdict {
     /// Nothing is missing.
     #[default]
@@ -158,6 +159,13 @@ pub enum Verdict {
 }
 
 impl Row {
+    /// The fields of the JSON object and their meaning, as text for a manual.
+    pub const FIELDS: &str = "\
+certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
+  reason (a stable word), what (the reason in words, and what to do), since, next_try, last_renewal (when the CA last gave a good
+  answer), staple_until, and servers: a list of server, state, reason, what, since, next_try, served_until, last_delivery (when the
+  server last took a staple that it did not have). Times are RFC 3339.";
+
     /// The rows of everything in an inventory: the certificates, then the places without one.
     pub fn all(inventory: &Inventory) -> Vec<Row> {
         let (certificates, replaced) = (inventory.certificates(), inventory.replaced());

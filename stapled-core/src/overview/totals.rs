@@ -90,6 +90,13 @@ impl Totals {
         ]
     }
 
+    /// The verdict on these totals, if they are those of everything that is known. It is a failure if there is no certificate at
+    /// all: a mistake in a path would look like success otherwise.
+    pub fn verdict_on_all(&self) -> Verdict {
+        let least = if self.certificates() == 0 { Verdict::Failed } else { Verdict::Fine };
+        self.verdict.max(least)
+    }
+
     /// How many rows there are of certificates: not of files without one, and not of what cannot be read.
     pub fn certificates(&self) -> usize {
         self.total.saturating_sub(self.no_certificate).saturating_sub(self.unreadable)

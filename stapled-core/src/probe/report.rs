@@ -65,6 +65,12 @@ pub enum Trust {
 }
 
 impl Probed {
+    /// The fields of the JSON object and their meaning, as text for a manual.
+    pub const FIELDS: &str = "\
+target, address, server_name, error (why nothing came), passed_over (another address answered instead), protocol, cipher, trust
+  (\"not_checked\", \"trusted\" or \"refused\"), trust_error, handshake_error, must_staple, chain (name, issuer, serial, not_before,
+  not_after), staple (its size in bytes), and verdict, the object of `stapled verify`";
+
     pub(super) fn new(
         target: &Target,
         address: Option<String>,
@@ -220,6 +226,26 @@ mod json {
                 not_before: one.not_before(),
                 not_after: one.not_after(),
             }
+        }
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_for_manuals_names_every_field() {
+        let probed = Probed {
+            target: String::new(),
+            address: None,
+            server_name: String::new(),
+            findings: Err("no answer".to_owned()),
+            is_passed_over: false,
+        };
+        let object = serde_json::to_value(&probed).unwrap();
+        for field in object.as_object().unwrap().keys() {
+            assert!(Probed::FIELDS.contains(field), "{field}");
         }
     }
 }

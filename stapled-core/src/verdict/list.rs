@@ -50,6 +50,13 @@ struct ListedQuestion {
 }
 
 impl Listed {
+    /// The form of a list and of the verdicts on it, as text for a manual.
+    pub const FORM: &str = "\
+Lists: tabs separate the fields of a line that has one. Otherwise blanks do; a field between double quotes may contain blanks, and
+  \\\" and \\\\ in it stand for \" and \\. The time is in seconds since 1970 or RFC 3339; without it, or with -, --at counts. Empty lines
+  and lines that begin with # are passed over. Each line of output has line (its number) and input (its text), and then the fields
+  below; a line that cannot be used has the reason malformed, a file that cannot be opened unreadable_file.";
+
     /// The lines of a list that have a question, or should have one, as they come. An error of the reader ends them.
     pub fn all_in(reader: impl BufRead) -> impl Iterator<Item = io::Result<Listed>> {
         let (mut reader, mut number) = (reader, 0);

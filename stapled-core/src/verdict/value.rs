@@ -40,6 +40,20 @@ pub struct Verdict {
 }
 
 impl Verdict {
+    /// The fields of the JSON object and their meaning, as text for a manual.
+    pub const FIELDS: &str = "\
+verdict              \"valid\" or \"invalid\"
+  status               \"good\", \"revoked\" or \"unknown\"; null where it is invalid
+  reason               a stable word such as \"expired\"; null where it is valid
+  stapleable           whether HAProxy would be given it now
+  detail               the same in words
+  this_update, next_update, produced_at
+                       RFC 3339; of an invalid response, what it says itself
+  responder            who signed; null where it is invalid
+  delegated            whether that is a delegate of the issuer
+  signature_algorithm  such as \"ecdsa-with-SHA256\"
+  serial               of the certificate, in hexadecimal";
+
     /// The verdict on a response that was judged for `chain` at `at`; `requirements` are those of the server that would
     /// staple it.
     pub fn of(

@@ -158,6 +158,26 @@ impl Stays {
 }
 
 impl Cleaned {
+    /// Which files are removed, as text for a manual.
+    pub const RULES: &str = "\
+Removed: an OCSP response, in the file where HAProxy looks for the staple of a certificate that was
+found, which
+  - has ended, or ends so soon that HAProxy does not send it
+  - is about another certificate, as after a renewal
+  - says revoked or unknown, or is a responder's error
+  - has a wrong signature, or a form that HAProxy does not take
+  - has an issuer that HAProxy, by its configuration, does not find: it would not start
+  - and an empty file, if HAProxy has `zero-warning`
+Kept: a good staple, also beside a certificate without OCSP URL. Kept and told as KEPT: a file that is
+no OCSP response, a symbolic link, a response that begins in the future (is the clock right?), one
+whose signature cannot be checked, and a file that HAProxy's configuration names and needs. Files
+beside anything else than a certificate are not touched.";
+
+    /// The fields of the JSON object of a file, as text for a manual.
+    pub const FIELDS: &str = "\
+file, certificate (its name in HAProxy, or its file), name,
+action (removed, would_remove, kept), reason (a stable word), what.";
+
     /// Whether HAProxy may be hindered or misled now: a file stays that must not, or would be removed.
     pub fn needs_operator(&self) -> bool {
         !self.unseen.is_empty() || self.files.iter().any(|file| file.action != Action::Removed)
@@ -196,5 +216,33 @@ impl Display for CleanedFile {
         };
         let (file, what) = (self.file.display().to_string(), &self.what);
         write!(f, "{action} {}: {}", Visible::new(&file), Visible::new(what))
+    }
+}
+
+#[cfg(all(test, feature = "serde"))]
+mod tests {
+    use stapled_core::overview::json::json_line;
+
+    use super::*;
+
+    #[test]
+    fn the_text_for_manuals_names_every_field_and_action() {
+        for action in [Action::Removed, Action::WouldRemove, Action::Kept] {
+            let file = CleanedFile {
+                file: "a.pem.ocsp".into(),
+                certificate: "a.pem".to_owned(),
+                name: None,
+                action,
+                reason: ReasonCode::new("expired"),
+                what: String::new(),
+            };
+            let line = json_line(&file);
+            let (fields, _) = line.rsplit_once("\":").unwrap();
+            for field in fields.split("\":").filter_map(|field| field.rsplit('"').next()) {
+                assert!(Cleaned::FIELDS.contains(field), "{field}");
+            }
+            let action = line.split("\"action\":\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+            assert!(Cleaned::FIELDS.contains(action), "{action}");
+        }
     }
 }

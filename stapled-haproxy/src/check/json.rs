@@ -37,6 +37,16 @@ pub struct Line<'a> {
 }
 
 impl Report {
+    /// The fields of the JSON object of a certificate, as text for a manual.
+    pub const FIELDS: &str = "\
+certificate (its name in HAProxy's `show ssl cert`), name, serial, not_before, not_after,
+  must_staple, file, named_at (the line of the configuration), sockets, issuer, issuer_found_in,
+  issuer_found_by_haproxy, ocsp_urls, asked_urls (the same, but for --responder and
+  --default-responder), staple_file (where HAProxy looks for one when it starts),
+  staple (null: none there; good, empty, revoked, or a reason), staple_until, first_staple (already,
+  yes, no, unknown, not_needed), first_staple_reason, first_staple_what, needs_operator, and problems:
+  a list of reason (a stable word), needs_operator, what, remedy, socket.";
+
     /// Each certificate with everything that concerns it, to be written as JSON.
     pub fn lines(&self) -> impl Iterator<Item = Line<'_>> {
         self.certificates.iter().map(|certificate| Line::of(self, certificate))
@@ -90,5 +100,45 @@ impl Serialize for Finding {
         object.serialize_field("remedy", &self.remedy())?;
         object.serialize_field("socket", &self.socket.as_ref().map(ToString::to_string))?;
         object.end()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stapled_core::overview::json::json_line;
+
+    use super::*;
+
+    #[test]
+    fn the_text_for_manuals_names_every_field() {
+        let line = Line {
+            certificate: "",
+            name: None,
+            serial: None,
+            not_before: None,
+            not_after: None,
+            must_staple: false,
+            file: None,
+            named_at: None,
+            sockets: Vec::new(),
+            issuer: None,
+            issuer_found_in: None,
+            issuer_found_by_haproxy: None,
+            ocsp_urls: &[],
+            asked_urls: &[],
+            staple_file: None,
+            staple: None,
+            staple_until: None,
+            first_staple: "yes",
+            first_staple_reason: None,
+            first_staple_what: "",
+            needs_operator: false,
+            problems: Vec::new(),
+        };
+        let line = json_line(&line);
+        let (fields, _) = line.rsplit_once("\":").unwrap();
+        for field in fields.split("\":").filter_map(|field| field.rsplit('"').next()) {
+            assert!(Report::FIELDS.contains(field), "{field}");
+        }
     }
 }

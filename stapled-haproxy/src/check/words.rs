@@ -120,6 +120,15 @@ impl CertificateReport {
 }
 
 impl Acceptance {
+    /// The words of a report and their meaning, as text for a manual.
+    pub const IN_WORDS: &str = "\
+First staple, whether HAProxy will accept one at run time:
+  already      it takes responses for the certificate
+  yes          by a transaction (`set ssl cert`, `commit ssl cert`), which takes `level admin`
+  no           for the reason that follows
+  unknown      HAProxy could not be asked
+  not needed   the certificate names no OCSP responder";
+
     /// The answer, for a certificate whose staples go to this many sockets.
     fn in_words(&self, sockets: usize) -> String {
         let answer = self.answer.as_str().replace('_', " ");

@@ -19,6 +19,21 @@ pub enum Transactions {
 }
 
 impl Transactions {
+    /// Each with its name and its meaning, for options of programs.
+    pub const ALL: [(Transactions, &'static str, &'static str); 3] = [
+        (Transactions::Always, "always", "In every HAProxy, by `set ssl cert` and `commit ssl cert`"),
+        (
+            Transactions::Isolated,
+            "isolated",
+            "Only in HAProxy 3.0 and later, which keeps the transactions of different clients apart",
+        ),
+        (
+            Transactions::Never,
+            "never",
+            "Nowhere: HAProxy reads the first staple from its file, at the next start or reload",
+        ),
+    ];
+
     pub(crate) fn allowed_in(self, version: (u32, u32)) -> bool {
         match self {
             Transactions::Always => true,

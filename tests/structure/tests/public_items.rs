@@ -14,12 +14,14 @@ use stapled_structure::public::public;
 use stapled_structure::tokens::tokens;
 use stapled_structure::workspace::{Crate, crates};
 
-/// How many items the first level may have: a ratchet, which may only be lowered, and was raised for the local responder.
-const FIRST_LEVEL: usize = 98;
+/// How many items the first level may have: a ratchet, which may only be lowered, and was raised for the local responder and for the
+/// control socket.
+const FIRST_LEVEL: usize = 99;
 /// How many items there may be at all levels together: a ratchet, too. It was raised when the finding of issuers, JSON on one line and the
-/// cells of tables moved from the program into the library, for the source and the sink in memory, for the local responder, and for the
-/// observers of the crates `tracing` and `metrics`.
-const ALL: usize = 244;
+/// cells of tables moved from the program into the library, for the source and the sink in memory, for the local responder, for the
+/// observers of the crates `tracing` and `metrics`, and when the control socket, the reports to systemd, the replacement of a running
+/// stapler and repeated passes moved from the program into the library.
+const ALL: usize = 260;
 
 /// The public items of a crate: the path of each definition, with the number of modules in its shortest public path.
 /// Those for authors of schedulers (`conformance`) do not count.

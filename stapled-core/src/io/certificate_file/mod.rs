@@ -9,4 +9,4 @@ pub use around::{Around, ChainReader, IssuerFile};
 #[cfg(feature = "files")]
 pub(crate) use names::{STAPLE, TEMPORARY, with_suffix};
 pub use names::{is_beside_certificate, issuer_file_of, staple_file_of};
-pub use read::{ReadError, read_file, read_opened};
+pub use read::{ReadError, read_file, read_input, read_opened};

@@ -61,6 +61,17 @@ pub fn read_opened(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     read_to_end(file, metadata.len())
 }
 
+/// Reads what is open already, and may be of any kind, such as standard input or a pipe: the call then takes as long as the writer.
+/// The bytes are wiped when dropped.
+///
+/// # Errors
+///
+/// The input cannot be read, or is too large.
+pub fn read_input(input: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+    let size = input.metadata().map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { MAX_FILE as u64 });
+    read_to_end(input, size)
+}
+
 /// Reads a file of about this size. The file may grow meanwhile, and some file systems report 0.
 fn read_to_end(mut file: File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     // Room for what the file says: wiping the room of the largest file after each empty one takes longer than reading.

@@ -4,11 +4,11 @@ use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
-use stapled_core::overview::{Row, Totals};
 use tokio::io::AsyncWriteExt;
 use tokio::net::unix::OwnedWriteHalf;
 
 use super::protocol::Notice;
+use crate::overview::{Row, Totals};
 
 /// How long a client may take to read a part of an answer.
 const READING: Duration = Duration::from_secs(10);

@@ -3,18 +3,17 @@
 use std::io;
 use std::time::Duration;
 
-use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::overview::Row;
-use stapled_core::overview::listing::Listing;
-use stapled_core::overview::row::RenewalState;
-use stapled_core::stapler::handle::Asked;
-use stapled_core::stapler::{Handle, HandleError, Selection};
 use tokio::time::Instant;
 
-use super::known::Known;
 use super::protocol::Notice;
 use super::reply::{Answer, blocking};
-use crate::summary::Totals;
+use super::state::Control;
+use crate::clock::{Clock, SystemClock};
+use crate::overview::listing::Listing;
+use crate::overview::row::RenewalState;
+use crate::overview::{Row, Verdict};
+use crate::stapler::handle::Asked;
+use crate::stapler::{Handle, HandleError, Selection};
 
 /// How often a waiting client gets a line of progress.
 const BEAT: Duration = Duration::from_secs(1);
@@ -24,11 +23,16 @@ const LONGEST_WAIT: Duration = Duration::from_secs(3600);
 const SUCCESSION: Duration = Duration::from_secs(10);
 
 /// Asks the CAs, and answers.
-pub(super) async fn renew(answer: &mut Answer, known: &Known, which: &Selection, wait: Option<u32>) -> io::Result<()> {
-    let Ok(_waits) = known.renewals.try_acquire() else {
+pub(super) async fn renew(
+    answer: &mut Answer,
+    control: &Control,
+    which: &Selection,
+    wait: Option<u32>,
+) -> io::Result<()> {
+    let Ok(_waits) = control.renewals().try_acquire() else {
         return answer.refuse("too many clients wait for renewals; try again later").await;
     };
-    let mut handle = known.current().0;
+    let mut handle = control.handle();
     let mut asked = match handle.renew(which).await {
         Ok(asked) => asked,
         Err(error) => return answer.refuse(&error.to_string()).await,
@@ -40,7 +44,7 @@ pub(super) async fn renew(answer: &mut Answer, known: &Known, which: &Selection,
             let Err(HandleError::Ended) = send_results(answer, &mut asked, of, deadline).await? else { break };
             // A reload has replaced the stapler, and the new one continues; or the daemon stops.
             let open: Vec<String> = asked.open().map(|about| about.serial.clone()).collect();
-            let Ok(Some(next)) = tokio::time::timeout(SUCCESSION, known.successor(&handle)).await else {
+            let Ok(Some(next)) = tokio::time::timeout(SUCCESSION, control.successor(&handle)).await else {
                 return answer.refuse("stapled is stopping").await;
             };
             handle = next;
@@ -56,12 +60,9 @@ pub(super) async fn renew(answer: &mut Answer, known: &Known, which: &Selection,
         answer.send_rows(&rows).await?;
     }
     send_places(answer, &handle, which).await?;
-    let mut totals = Totals::from(answer.totals);
-    if deadline.is_none() {
-        // The results are not known yet.
-        totals.exit_code = 0;
-    }
-    answer.send(&known.last(totals)).await
+    // Without waiting, the results are not known yet.
+    let verdict = if deadline.is_some() { answer.totals.verdict } else { Verdict::Fine };
+    answer.send(&control.last(answer.totals, verdict)).await
 }
 
 /// Sends results until all have come, the time is up, or the stapler has ended. `of` certificates were asked about at first.

@@ -1,6 +1,6 @@
 //! Reports to the service manager: systemd, or another one that sets NOTIFY_SOCKET (sd_notify(3)).
 //!
-//! `READY=1` says that the daemon runs, `RELOADING=1` that it reads its configuration again, `STOPPING=1` that it ends,
+//! `READY=1` says that the program runs, `RELOADING=1` that it reads its configuration again, `STOPPING=1` that it ends,
 //! `STATUS=` has one line for people, and `WATCHDOG=1` says that the runtime still does work.
 
 use std::convert::Infallible;
@@ -10,64 +10,77 @@ use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
-use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::overview::headline::headline;
-use tokio::sync::SetOnce;
+use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use crate::control::known::Known;
+use crate::clock::{Clock, SystemClock};
+use crate::overview::headline::headline;
+use crate::stapler::Handle;
 
 /// How often the status line is renewed, at most.
 const STATUS_PAUSE: Duration = Duration::from_secs(3);
 
-/// The service manager of this process, if it has one.
-pub(crate) struct ServiceManager {
+/// The service manager of this process, if it has one. No report blocks, and a report that fails is lost.
+///
+/// ```no_run
+/// use stapled_core::control::service_manager::ServiceManager;
+/// # use stapled_core::{DirectorySource, FileSink, Stapler};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let manager = ServiceManager::of_process();
+/// let stapler = Stapler::builder().source(DirectorySource::new("/etc/ssl/private")).sink(FileSink::new()).build()?;
+/// manager.watch(stapler.handle());
+/// manager.ready();
+/// manager.beside(stapler.run(std::future::pending())).await;
+/// manager.stopping();
+/// # Ok(())
+/// # }
+/// ```
+pub struct ServiceManager {
     socket: Option<UnixDatagram>,
     /// How long the manager waits for a sign of life before it ends the process.
     watchdog: Option<Duration>,
-    known: SetOnce<Arc<Known>>,
+    current: watch::Sender<Option<Handle>>,
 }
 
 impl ServiceManager {
     /// The service manager that the environment names.
-    pub(crate) fn of_process() -> Self {
+    pub fn of_process() -> Self {
         let variable = |name| std::env::var(name).ok();
-        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| {
-            let told =
-                |error: &io::Error| tracing::debug!(event = "service_manager_not_told", %error, "no NOTIFY_SOCKET");
-            connect(&address).inspect_err(told).ok()
-        });
+        let socket = std::env::var_os("NOTIFY_SOCKET").and_then(|address| connect(&address).ok());
         let is_other = variable("WATCHDOG_PID").is_some_and(|pid| pid.parse() != Ok(std::process::id()));
         let watchdog = variable("WATCHDOG_USEC").filter(|_| !is_other).and_then(|text| text.parse().ok());
         let watchdog = watchdog.filter(|limit| *limit > 0).map(Duration::from_micros);
-        ServiceManager { socket, watchdog, known: SetOnce::new() }
+        ServiceManager { socket, watchdog, current: watch::Sender::new(None) }
     }
 
-    /// Reports that the daemon runs, with the configuration that is in effect.
-    pub(crate) fn ready(&self, known: &Arc<Known>) {
-        // After a reload, it is set already.
-        let _ = self.known.set(Arc::clone(known));
+    /// Reports the state of this stapler from now on, in place of another one.
+    pub fn watch(&self, handle: Handle) {
+        self.current.send_replace(Some(handle));
+    }
+
+    /// Reports that the program runs, with the configuration that is in effect.
+    pub fn ready(&self) {
         self.tell("READY=1");
     }
 
     /// Reports that the configuration is read again. `Type=notify-reload` needs the time.
-    pub(crate) fn reloading(&self) {
+    pub fn reloading(&self) {
         let now = clock_gettime(ClockId::Monotonic);
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={}", now.tv_sec * 1_000_000 + now.tv_nsec / 1000));
     }
 
-    /// Reports that the daemon ends.
-    pub(crate) fn stopping(&self) {
+    /// Reports that the program ends.
+    pub fn stopping(&self) {
         self.tell("STOPPING=1");
     }
 
-    /// Does this work, and meanwhile reports the status and signs of life. Both are made by the task that does the work: a
-    /// daemon that does not notice signals sends none.
-    pub(crate) async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
+    /// Does this work, and meanwhile reports the status and signs of life, once there is a stapler. Both are made by the task
+    /// that does the work: a program that does not notice signals sends none.
+    pub async fn beside<T>(&self, work: impl Future<Output = T>) -> T {
         tokio::select! {
             done = work => done,
             never = self.report() => match never {},
@@ -75,7 +88,8 @@ impl ServiceManager {
     }
 
     async fn report(&self) -> Infallible {
-        let known = self.known.wait().await;
+        // The sender lives as long as the work.
+        let _ = self.current.subscribe().wait_for(Option::is_some).await;
         if self.socket.is_none() {
             return pending().await;
         }
@@ -90,7 +104,7 @@ impl ServiceManager {
                     }
                 }
                 _ = lines.tick() => {
-                    let line = known.headline();
+                    let line = self.line();
                     if line != last {
                         self.tell(&format!("STATUS={line}"));
                         last = line;
@@ -100,11 +114,17 @@ impl ServiceManager {
         }
     }
 
-    /// Sends a message. A failure does not stop the program.
+    /// The state of everything in one line.
+    fn line(&self) -> String {
+        let Some(stapler) = self.current.borrow().clone() else { return String::new() };
+        let headline = headline(&stapler.inventory(), SystemClock.now());
+        if stapler.has_scanned() { headline } else { format!("searching for certificates: {headline}") }
+    }
+
+    /// Sends a message.
     fn tell(&self, message: &str) {
-        let Some(socket) = &self.socket else { return };
-        if let Err(error) = socket.send(format!("{message}\n").as_bytes()) {
-            tracing::debug!(event = "service_manager_not_told", %error, "the state could not be reported");
+        if let Some(socket) = &self.socket {
+            let _ = socket.send(format!("{message}\n").as_bytes());
         }
     }
 }
@@ -143,27 +163,17 @@ async fn runtime_lives() -> bool {
     tokio::spawn(std::future::ready(())).await.is_ok()
 }
 
-impl Known {
-    /// The state of everything in one line.
-    fn headline(&self) -> String {
-        let (stapler, _) = self.current();
-        match stapler.has_scanned() {
-            true => headline(&stapler.inventory(), SystemClock.now()),
-            false => format!("searching for certificates: {}", headline(&stapler.inventory(), SystemClock.now())),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
     use std::thread;
 
-    use stapled_core::{DirectorySource, FileSink, Stapler};
     use tokio::sync::oneshot;
 
     use super::*;
-    use crate::logging::Verbosity;
+    use crate::Stapler;
+    use crate::io::memory_sink::MemorySink;
+    use crate::io::memory_source::MemorySource;
 
     const LIMIT: Duration = Duration::from_millis(100);
 
@@ -188,11 +198,11 @@ mod tests {
         let (release, released) = mpsc::channel::<()>();
         let running = thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-            let manager = ServiceManager { socket: Some(socket), watchdog: Some(LIMIT), known: SetOnce::new() };
+            let manager =
+                ServiceManager { socket: Some(socket), watchdog: Some(LIMIT), current: watch::Sender::new(None) };
             let work = async {
-                let source = DirectorySource::new("/nonexistent");
-                let stapler = Stapler::builder().source(source).sink(FileSink::new()).build().unwrap();
-                manager.ready(&Arc::new(Known::new(stapler.handle(), None, None, Verbosity::default())));
+                let stapler = Stapler::builder().source(MemorySource::new()).sink(MemorySink::new()).build().unwrap();
+                manager.watch(stapler.handle());
                 hanging.await.unwrap();
                 let blocked = tokio::spawn(async move {
                     begun.send(()).unwrap();

@@ -1,66 +1,99 @@
-//! The client of the control socket: asks a running daemon.
+//! The client of the control socket. It blocks: a program with a runtime asks in a thread of its own.
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
-use std::path::{self, Path, PathBuf};
+use std::path::{self, PathBuf};
 use std::time::Duration;
 
-use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question, usual_path};
-use crate::fault::ConfigurationError;
-use crate::options::arguments::{self, Options};
-use crate::options::{declarations as option, file};
+use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question};
+use crate::overview::Row;
 
 /// How long the daemon may take for one part of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest line of an answer, in bytes.
 const MAX_LINE: u64 = 1024 * 1024;
 
-/// The options that say where the daemon answers.
-pub(crate) type DaemonArguments = Options<arguments::Client>;
-
-impl DaemonArguments {
-    /// The client for the socket that is named, for that of the configuration file, or for the usual one.
-    pub(crate) fn client(&self) -> Result<Client, ConfigurationError> {
-        self.client_with(self.settings.get(&option::CONFIG).as_deref())
-    }
-
-    /// The same, with this configuration file.
-    pub(crate) fn client_with(&self, config: Option<&Path>) -> Result<Client, ConfigurationError> {
-        let path = match self.settings.get(&option::CONTROL_SOCKET) {
-            Some(path) => Some(path),
-            None => file::find(config)?.get(&option::CONTROL_SOCKET),
-        };
-        Ok(Client { path: path.unwrap_or_else(usual_path) })
-    }
-}
-
 /// A client for one socket.
-#[derive(Debug)]
-pub(crate) struct Client {
+///
+/// ```no_run
+/// use stapled_core::control::client::Client;
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let (rows, last) = Client::new("/run/proxy/control.sock").status(&[])?;
+/// for row in rows {
+///     println!("{:?}: {}", row.certificate, row.state_in_words());
+/// }
+/// println!("{}", last.totals);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Client {
     path: PathBuf,
 }
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClientError {
-    #[error("{}: no stapled answers there: {error}; is it running, with this --control-socket?", .path.display())]
-    Connect { path: PathBuf, error: io::Error },
+#[non_exhaustive]
+pub enum ClientError {
+    /// No process answers there.
+    #[error("{}: no stapler answers there: {error}", .path.display())]
+    Connect {
+        /// The socket.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// This user may not open the socket.
     #[error("{}: this user may not ask there: {error}; ask as the user of the daemon, or as root", .path.display())]
-    Forbidden { path: PathBuf, error: io::Error },
+    Forbidden {
+        /// The socket.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// This user may not ask that.
     #[error("{}: {what}", .path.display())]
-    NotForYou { path: PathBuf, what: String },
+    NotForYou {
+        /// The socket.
+        path: PathBuf,
+        /// What this user may ask.
+        what: String,
+    },
+    /// The answer is incomplete, or none of the protocol.
     #[error("{}: the answer broke off: {error}", .path.display())]
-    Broken { path: PathBuf, error: io::Error },
+    Broken {
+        /// The socket.
+        path: PathBuf,
+        /// The error of the system.
+        error: io::Error,
+    },
+    /// The question is refused.
     #[error("{}: {what}", .path.display())]
-    Refused { path: PathBuf, what: String },
-    #[error("the answer cannot be written to standard output: {0}")]
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        what: String,
+    },
+    /// A line could not be taken.
+    #[error("the answer cannot be taken: {0}")]
     Output(io::Error),
 }
 
 impl Client {
+    /// A client for the socket at this path.
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Client { path: path.into() }
+    }
+
     /// Asks, and gives each line of the answer to `take`, as text and parsed. Returns the last line.
-    pub(crate) fn ask(
+    ///
+    /// # Errors
+    ///
+    /// There is no whole answer, or `take` fails.
+    pub fn ask(
         &self,
         question: &Question,
         take: &mut dyn FnMut(&str, &Line) -> io::Result<()>,
@@ -90,6 +123,23 @@ impl Client {
         }
     }
 
+    /// The rows of every certificate and place with one of these names, serial numbers or paths, with the last line. No names:
+    /// of all.
+    ///
+    /// # Errors
+    ///
+    /// There is no whole answer.
+    pub fn status(&self, of: &[String]) -> Result<(Vec<Row>, Last), ClientError> {
+        let mut rows = Vec::new();
+        let last = self.ask(&Question::Status { of: whole_names(of) }, &mut |_, line| {
+            if let Line::Row(row) = line {
+                rows.push((**row).clone());
+            }
+            Ok(())
+        })?;
+        Ok((rows, last))
+    }
+
     fn send(&self, question: &Question) -> Result<UnixStream, ClientError> {
         let failed = |error| ClientError::Connect { path: self.path.clone(), error };
         let mut question = serde_json::to_vec(question).map_err(|error| failed(error.into()))?;
@@ -110,9 +160,9 @@ impl Client {
     }
 }
 
-/// The names as they were given, and in addition the absolute paths of those that are files: the daemon knows files by
-/// absolute paths.
-pub(crate) fn whole_names(names: &[String]) -> Vec<String> {
+/// The names as they were given, and in addition the absolute paths of those that are files: a stapler knows files by absolute
+/// paths.
+pub fn whole_names(names: &[String]) -> Vec<String> {
     let mut whole_names = Vec::new();
     for name in names {
         if let Ok(whole) = path::absolute(name)

@@ -1,24 +1,23 @@
-//! What client and daemon send to each other, and where.
+//! What client and program send to each other.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
-use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use stapled_core::describe::visible::Visible;
-use stapled_core::overview::Row;
-use stapled_core::overview::responder::ResponderRow;
-use stapled_core::stapler::Selection;
 
-use crate::summary::Totals;
+use crate::describe::visible::Visible;
+use crate::overview::responder::ResponderRow;
+use crate::overview::{Row, Totals, Verdict};
+use crate::stapler::Selection;
 
 /// The largest question, in bytes.
-pub(crate) const MAX_QUESTION: u64 = 256 * 1024;
+pub(super) const MAX_QUESTION: u64 = 256 * 1024;
 
 /// A question of a client.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Question {
+#[non_exhaustive]
+pub enum Question {
     /// The state of every certificate and place with one of these names, serial numbers or paths. Empty: of all.
     Status {
         /// Within these, `*` stands for any characters, and `?` for one.
@@ -44,21 +43,32 @@ pub(crate) enum Question {
 }
 
 /// A line of an answer.
-#[derive(Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(untagged)]
-pub(crate) enum Line {
+#[non_exhaustive]
+pub enum Line {
+    /// A responder.
     Responder(Box<ResponderRow>),
+    /// A certificate, or a place without one.
     Row(Box<Row>),
+    /// The end of the answer.
     Last(Box<Last>),
+    /// What is no part of the answer itself.
     Notice(Notice),
 }
 
 /// A line that is no part of the answer itself.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(crate) enum Notice {
-    /// How far a long answer is: how many rows are done, of how many.
-    Progress { done: usize, of: usize },
+#[non_exhaustive]
+pub enum Notice {
+    /// How far a long answer is.
+    Progress {
+        /// How many rows are done.
+        done: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// How much is logged now, from 0 to 4.
     LogLevel(u8),
     /// Why the question is refused: the only line.
@@ -69,28 +79,38 @@ pub(crate) enum Notice {
 
 /// The last line of an answer.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Last {
-    pub(crate) totals: Totals,
+#[non_exhaustive]
+pub struct Last {
+    /// The numbers of rows.
+    pub totals: Totals,
+    /// Whether an operator must act. Of all certificates, also if there is none: a mistake in a path would look like success
+    /// otherwise.
+    pub verdict: Verdict,
     /// Whether the first scan is not finished, so that certificates are missing in the answer.
     #[serde(default)]
-    pub(crate) scanning: bool,
-    pub(crate) daemon: Daemon,
+    pub scanning: bool,
+    /// The process that answers.
+    pub daemon: Daemon,
 }
 
 /// The process that answers.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Daemon {
-    pub(crate) version: String,
-    pub(crate) pid: u32,
+#[non_exhaustive]
+pub struct Daemon {
+    /// The version of the program.
+    pub version: String,
+    /// The ID of the process.
+    pub pid: u32,
     /// The time of its start.
-    pub(crate) since: String,
+    pub since: String,
     /// The time at which it last read its configuration.
-    pub(crate) configured: String,
+    pub configured: String,
     /// The OCSP questions of servers that it has answered, by their result. Empty: it answers none.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) answered: BTreeMap<String, u64>,
+    pub answered: BTreeMap<String, u64>,
 }
 
+/// One line for people.
 impl Display for Daemon {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let (version, pid) = (Visible::new(&self.version), self.pid);
@@ -99,11 +119,4 @@ impl Display for Daemon {
         let mut answered = self.answered.iter().filter(|(_, number)| **number > 0);
         answered.try_for_each(|(result, number)| write!(f, "; OCSP {} {number}", Visible::new(result)))
     }
-}
-
-/// The path of the socket where no other is configured.
-pub(crate) fn usual_path() -> PathBuf {
-    // systemd sets the runtime directory of a unit.
-    let directory = std::env::var_os("RUNTIME_DIRECTORY").filter(|directory| !directory.is_empty());
-    directory.as_deref().map_or(Path::new("/run/stapled"), Path::new).join("control.sock")
 }
