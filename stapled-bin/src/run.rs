@@ -11,7 +11,7 @@ use stapled_core::metrics::Metrics;
 use stapled_core::responder::Responder;
 use stapled_core::stapler::running::Running;
 use stapled_core::stapler::{Handle, Stapler};
-use stapled_haproxy::{Handshakes, Haproxys, Processes};
+use stapled_haproxy::{Haproxys, Processes};
 use tokio::task::JoinSet;
 
 use crate::configuration::{Configuration, Invocation, Mode};
@@ -45,7 +45,7 @@ pub(crate) fn run(
         Mode::OneOff { json, wait } => runtime.block_on(once(&configuration, json, wait)),
         Mode::Foreground { pid_file } | Mode::Background { pid_file } => {
             let pid_file = pid_file.as_deref().map(PidFile::create).transpose()?;
-            let manager = ServiceManager::of_process();
+            let manager = Arc::new(ServiceManager::of_process());
             let work = keep(configuration, Arc::new(invocation), ready, &manager);
             let code = runtime.block_on(manager.beside(work));
             drop(pid_file);
@@ -80,7 +80,7 @@ async fn keep(
     mut configuration: Configuration,
     invocation: Arc<Invocation>,
     ready: &mut Option<Ready>,
-    manager: &ServiceManager,
+    manager: &Arc<ServiceManager>,
 ) -> Result<u8, RunError> {
     // First of all: SIGHUP ends a process that has no handler for it.
     let mut signals = Signals::new()?;
@@ -109,16 +109,24 @@ async fn keep(
     if let Some(responder) = responder.clone() {
         control = control.answered(move || responder.questions());
     }
-    let watchers = Watchers { control: control.clone(), metrics: metrics.clone(), manager };
-    watchers.watch(&stapler.handle());
+    let watch = {
+        let (control, metrics, manager) = (control.clone(), metrics.clone(), Arc::clone(manager));
+        move |handle: &Handle| {
+            control.replace(handle.clone());
+            metrics.iter().for_each(|metrics| metrics.watch(handle.clone()));
+            manager.watch(handle.clone());
+        }
+    };
+    watch(&stapler.handle());
     let mut showing = show(&configuration.monitoring, shown, &control).await?;
     if let (Some(serving), Some(responder)) = (&configuration.serving, served) {
         metrics.iter().for_each(|metrics| metrics.add(responder.numbers()));
         show::answer(responder, &serving.addresses, &mut showing).await?;
     }
     let mut answering = JoinSet::from_iter(socket.map(|socket| control::answer(socket, control.clone())));
-    let mut running = Running::start(stapler);
-    let mut accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
+    let mut running = Running::start(stapler).watched_by(watch);
+    let interval = |of: &Configuration| of.settings.get(&option::REFRESH_INTERVAL);
+    let mut accompanying = haproxys.accompany(interval(&configuration), handshakes.as_ref());
     manager.ready();
     loop {
         let asked = tokio::select! {
@@ -126,7 +134,7 @@ async fn keep(
             () = haproxys.sockets_changed() => {
                 match wiring::stapler(&configuration, &mut haproxys, &automation, shown, served, []) {
                     Ok(stapler) => {
-                        running = watchers.replace(running, stapler).await;
+                        running = running.replace(stapler).await;
                         let what = "other admin sockets are used now, because HAProxy's configuration has changed";
                         tracing::info!(event = "sockets_changed", "{what}");
                     }
@@ -134,7 +142,7 @@ async fn keep(
                         tracing::error!(event = "sockets_refused", "HAProxy's new admin sockets are not used: {error}");
                     }
                 }
-                accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
+                accompanying = haproxys.accompany(interval(&configuration), handshakes.as_ref());
                 continue;
             }
             () = running.broken_off() => return Err(RunError::BrokenOff),
@@ -151,7 +159,7 @@ async fn keep(
             reloaded = reload(&configuration, &invocation, &automation, (shown, served), &haproxys, &processes) => reloaded,
         };
         if let Some((new, stapler, new_haproxys, new_automation)) = reloaded {
-            running = watchers.replace(running, stapler).await;
+            running = running.replace(stapler).await;
             if let Some(new_automation) = new_automation {
                 // Its last runs do not delay the new stapler.
                 tokio::spawn(std::mem::replace(&mut automation, new_automation).finish(Some(LAST_CALLS)));
@@ -159,7 +167,7 @@ async fn keep(
             log_notes(&new);
             haproxys = new_haproxys;
             configuration = new;
-            accompanying = accompany(&mut haproxys, &configuration, handshakes.as_ref());
+            accompanying = haproxys.accompany(interval(&configuration), handshakes.as_ref());
             tracing::info!(event = "reloaded", "the configuration was read again and is in effect");
         }
         manager.ready();
@@ -173,27 +181,6 @@ async fn keep(
     tracing::info!(event = "stopped", "stopped");
     drop(logging);
     Ok(0)
-}
-
-/// What shows the state of the stapler that runs now.
-struct Watchers<'a> {
-    control: Control,
-    metrics: Option<Metrics>,
-    manager: &'a ServiceManager,
-}
-
-impl Watchers<'_> {
-    fn watch(&self, handle: &Handle) {
-        self.control.replace(handle.clone());
-        self.metrics.iter().for_each(|metrics| metrics.watch(handle.clone()));
-        self.manager.watch(handle.clone());
-    }
-
-    async fn replace(&self, running: Running, next: Stapler) -> Running {
-        let running = running.replace(next).await;
-        self.watch(&running.handle());
-        running
-    }
 }
 
 /// The result of a reload: a configuration, a stapler that does not run yet, its HAProxys, and the hook and the reload command if
@@ -243,21 +230,6 @@ async fn reload(
         }
         Err(error) => refused(&error),
     }
-}
-
-/// Compares running HAProxys with their configurations, and reads their counters, until it is dropped.
-fn accompany(
-    haproxys: &mut Haproxys,
-    configuration: &Configuration,
-    handshakes: Option<&Arc<Handshakes>>,
-) -> JoinSet<()> {
-    let comparison = haproxys.comparison().run(configuration.settings.get(&option::REFRESH_INTERVAL));
-    let mut tasks = JoinSet::from_iter([comparison]);
-    if let Some(handshakes) = handshakes.map(Arc::clone) {
-        handshakes.of(haproxys.sockets());
-        tasks.spawn(async move { handshakes.run().await });
-    }
-    tasks
 }
 
 /// The settings that have changed, and take effect only after a restart.

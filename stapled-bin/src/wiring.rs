@@ -100,7 +100,7 @@ pub(crate) fn stapler(
         .rescan_interval(settings.get(&option::REFRESH_INTERVAL))
         .recycle(!settings.get(&option::NO_RECYCLE))
         .fetch_issuers(!settings.get(&option::NO_FETCH_ISSUERS))
-        .concurrent_renewals(settings.get(&option::RENEWAL_THREADS).min(renewals_by_open_files()))
+        .concurrent_renewals(settings.get(&option::RENEWAL_THREADS))
         .per_responder(settings.get(&option::CONCURRENT_PER_RESPONDER))
         .nonce(settings.get(&option::NONCE));
     for observer in automation.observers().into_iter().chain(further) {
@@ -133,12 +133,6 @@ pub(crate) fn stapler(
         responder.watch(stapler.handle());
     }
     Ok(stapler)
-}
-
-/// How many renewals the limit of open files allows at once. A failure for want of one would count as the responder's.
-fn renewals_by_open_files() -> usize {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.unwrap_or(u64::MAX);
-    usize::try_from(limit / 4).unwrap_or(usize::MAX)
 }
 
 /// Where fetched issuers are kept: the directory that was named, or the usual one, where this user may have it.

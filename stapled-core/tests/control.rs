@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -170,7 +171,10 @@ async fn a_client_learns_why_there_is_no_answer() {
     assert!(matches!(world.ask(all()).await, Err(ClientError::Connect { .. })));
     // A server that ends within its answer.
     let listener = std::os::unix::net::UnixListener::bind(&world.path).unwrap();
-    let breaking = std::thread::spawn(move || drop(listener.accept().unwrap()));
+    let breaking = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_to_end(&mut Vec::new()).unwrap();
+    });
     assert!(matches!(world.ask(all()).await, Err(ClientError::Broken { .. })));
     breaking.join().unwrap();
 }

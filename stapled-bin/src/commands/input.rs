@@ -80,7 +80,7 @@ pub(crate) fn list(path: &Path) -> Result<File, InputError> {
 
 /// The verdict on a file of this option with more than [`MAX_FILE`] bytes.
 pub(crate) fn too_large(option: &str) -> Verdict {
-    Verdict::invalid(ReasonCode::new("too_large"), format!("{option}: more than {MAX_FILE} bytes"))
+    Verdict::invalid(ReasonCode::new("too_large"), format!("{option}: more than the {MAX_FILE} bytes that are read"))
 }
 
 /// Refuses paths of which more than one means standard input. Each has the name of its option.

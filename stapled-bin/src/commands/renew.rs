@@ -1,10 +1,9 @@
 //! `stapled renew`: makes the running daemon ask the CAs now.
 
-use std::collections::HashSet;
 use std::io::{self, IsTerminal, Write};
 
 use clap::{ArgGroup, Args};
-use stapled_core::control::client::whole_names;
+use stapled_core::control::client::unknown;
 use stapled_core::control::protocol::{Line, Notice, Question};
 use stapled_core::overview::columns::Columns;
 use stapled_core::overview::{Row, Summary};
@@ -89,7 +88,7 @@ impl Renew {
         let which = match &self.responder {
             Some(responder) => Selection::Responder(responder.clone()),
             None if self.all => Selection::All,
-            None => Selection::Certificates(whole_names(&self.certificates)),
+            None => Selection::Certificates(self.certificates.clone()),
         };
         let question =
             Question::Renew { which, wait: self.wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)) };
@@ -137,15 +136,11 @@ impl Renew {
         if let (Some(responder), true) = (&self.responder, rows.is_empty()) {
             return vec![format!("no certificate has the responder {}: see `stapled check`", visible(responder))];
         }
-        let known: HashSet<&String> = rows.iter().flat_map(Row::names).collect();
-        let is_unknown =
-            |name: &&String| !whole_names(std::slice::from_ref(name)).iter().any(|one| known.contains(one));
-        let unknown = self.certificates.iter().filter(is_unknown);
         let in_words = |name: &String| {
             let is_duration = self.wait.is_some() && name.parse::<Span>().is_ok();
             let hint = if is_duration { format!("; for a limit of time write --wait={name}") } else { String::new() };
             format!("nothing is known of {}{hint}", visible(name))
         };
-        unknown.map(in_words).collect()
+        unknown(&self.certificates, rows).into_iter().map(in_words).collect()
     }
 }

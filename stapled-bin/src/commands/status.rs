@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use stapled_core::clock::{Clock, SystemClock};
-use stapled_core::control::client::{Client, whole_names};
+use stapled_core::control::client::Client;
 use stapled_core::control::protocol::{Line, Question};
 use stapled_core::io::screen::Screen;
 use stapled_core::overview::columns::{Columns, Table};
@@ -187,7 +187,7 @@ impl Status {
                 && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(hours.saturating_mul(3600))))
         };
         let mut rows: Vec<Row> = Vec::new();
-        let question = Question::Status { of: whole_names(&self.of) };
+        let question = Question::Status { of: self.of.clone() };
         let last = ask(client, &question, self.json, out, &mut |line| match line {
             Line::Row(row) if !kept(row) => false,
             Line::Row(row) if !self.json => {

@@ -9,14 +9,13 @@ use stapled_core::certificate::Certificate;
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::hexadecimal::Hexadecimal;
 use stapled_core::overview::json::json_line;
-use stapled_core::reason::ReasonCode;
 use stapled_core::time::Timestamp;
 use stapled_core::verdict::list::Listed;
 use stapled_core::verdict::{Question, Verdict};
 use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, GOOD, answer, exit_code};
-use super::input::{self, InputError, MAX_FILE};
+use super::input::{self, InputError};
 use crate::judging::Judging;
 
 /// Judge an OCSP response for a certificate, and say why
@@ -129,8 +128,7 @@ impl Verify {
         let whole = inputs.map(|(option, input)| input.ok_or(option));
         let [Ok(response), Ok(certificate), Ok(issuer)] = &whole else {
             let option = whole.iter().find_map(|input| input.as_ref().err()).copied().unwrap_or_default();
-            let detail = format!("{option}: more than the {MAX_FILE} bytes that are read");
-            return Ok(Verdict::invalid(ReasonCode::new("too_large"), detail));
+            return Ok(input::too_large(option));
         };
         let mut question = Question::new(response, certificate, issuer, at)
             .policy(self.judging.policy())

@@ -243,6 +243,10 @@ fn members_of_the_control_group_may_ask_for_the_state_and_not_for_renewals() {
     assert_eq!(ended.code, 5, "{ended:?}");
     assert!(ended.err.contains("may ask for the state only"), "{ended:?}");
     assert_eq!(world.lab.requests().len(), asked);
+    assert_eq!(as_user(group, &["log-level"]).out, "log level 3\n");
+    let ended = as_user(group, &["log-level", "0"]);
+    assert!(ended.code == 5 && ended.err.contains("may ask for the state only"), "{ended:?}");
+    assert_eq!(world.run(&["log-level"]).out, "log level 3\n", "nobody of the group silences the log");
     assert_eq!(as_user(group + 1, &["status"]).code, 5);
     assert_eq!(world.run(&["renew", "--all", "--wait"]).code, 0, "root may");
 }

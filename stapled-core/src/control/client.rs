@@ -1,5 +1,6 @@
 //! The client of the control socket. It blocks: a program with a runtime asks in a thread of its own.
 
+use std::collections::HashSet;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::unix::net::UnixStream;
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use super::protocol::{Last, Line, MAX_QUESTION, Notice, Question};
 use crate::overview::Row;
+use crate::stapler::Selection;
 
 /// How long the daemon may take for one part of its answer.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -88,7 +90,8 @@ impl Client {
         Client { path: path.into() }
     }
 
-    /// Asks, and gives each line of the answer to `take`, as text and parsed. Returns the last line.
+    /// Asks, and gives each line of the answer to `take`, as text and parsed. Returns the last line. Files may be named by relative
+    /// paths.
     ///
     /// # Errors
     ///
@@ -99,7 +102,7 @@ impl Client {
         take: &mut dyn FnMut(&str, &Line) -> io::Result<()>,
     ) -> Result<Last, ClientError> {
         let broken = |error| ClientError::Broken { path: self.path.clone(), error };
-        let mut reader = BufReader::new(self.send(question)?);
+        let mut reader = BufReader::new(self.send(&question.clone().with_paths())?);
         loop {
             let mut text = String::new();
             if (&mut reader).take(MAX_LINE).read_line(&mut text).map_err(broken)? == 0 {
@@ -131,7 +134,7 @@ impl Client {
     /// There is no whole answer.
     pub fn status(&self, of: &[String]) -> Result<(Vec<Row>, Last), ClientError> {
         let mut rows = Vec::new();
-        let last = self.ask(&Question::Status { of: whole_names(of) }, &mut |_, line| {
+        let last = self.ask(&Question::Status { of: of.to_vec() }, &mut |_, line| {
             if let Line::Row(row) = line {
                 rows.push((**row).clone());
             }
@@ -160,9 +163,28 @@ impl Client {
     }
 }
 
-/// The names as they were given, and in addition the absolute paths of those that are files: a stapler knows files by absolute
-/// paths.
-pub fn whole_names(names: &[String]) -> Vec<String> {
+impl Question {
+    /// The same, with the absolute paths of files in addition to their names: a stapler knows files by absolute paths.
+    fn with_paths(self) -> Self {
+        match self {
+            Question::Status { of } => Question::Status { of: whole_names(&of) },
+            Question::Renew { which: Selection::Certificates(names), wait } => {
+                Question::Renew { which: Selection::Certificates(whole_names(&names)), wait }
+            }
+            question => question,
+        }
+    }
+}
+
+/// The names that none of these rows has: nothing is known of them.
+pub fn unknown<'n>(names: &'n [String], rows: &[Row]) -> Vec<&'n String> {
+    let known: HashSet<&String> = rows.iter().flat_map(Row::names).collect();
+    let is_known = |name: &String| whole_names(std::slice::from_ref(name)).iter().any(|one| known.contains(one));
+    names.iter().filter(|name| !is_known(name)).collect()
+}
+
+/// The names as they were given, and in addition the absolute paths of those that are files.
+fn whole_names(names: &[String]) -> Vec<String> {
     let mut whole_names = Vec::new();
     for name in names {
         if let Ok(whole) = path::absolute(name)

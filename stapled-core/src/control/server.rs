@@ -69,7 +69,7 @@ async fn converse(stream: UnixStream, control: &Control, slot: OwnedSemaphorePer
     match serde_json::from_slice::<Question>(&line) {
         Ok(Question::Status { of }) => in_time(WHOLE, status(&mut answer, control, of)).await,
         Ok(Question::Responders {}) => in_time(WHOLE, responders(&mut answer, control)).await,
-        Ok(Question::Renew { .. }) if !may_change => {
+        Ok(Question::Renew { .. } | Question::LogLevel { level: Some(_) }) if !may_change => {
             let what = "members of its group may ask for the state only; ask as the user of the daemon, or as root";
             answer.send(&Notice::Forbidden(what.to_owned())).await
         }

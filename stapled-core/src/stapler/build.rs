@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::{Resource, getrlimit};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -267,9 +268,11 @@ impl StaplerBuilder {
         StaplerBuilder { rescan, ..self }
     }
 
-    /// Sets how many requests to responders may run at once. Default: 64.
+    /// Sets how many requests to responders may run at once; never more than a quarter of the files that this process may open: a
+    /// failure for want of one would count as the responder's. Default: 64.
     pub fn concurrent_renewals(self, renewals: usize) -> Self {
-        StaplerBuilder { renewals, ..self }
+        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        StaplerBuilder { renewals: renewals.min(usize::try_from(limit / 4).unwrap_or(usize::MAX)).max(1), ..self }
     }
 
     /// Sets how many requests one responder gets at once. Default: 32.

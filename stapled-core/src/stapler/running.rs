@@ -27,7 +27,11 @@ pub struct Running {
     handle: Handle,
     stop: oneshot::Sender<()>,
     task: JoinHandle<()>,
+    /// Gets the handle of each stapler that replaces another.
+    watch: Option<Watch>,
 }
+
+type Watch = Box<dyn Fn(&Handle) + Send + Sync>;
 
 impl Running {
     /// Starts a stapler. To be called inside a tokio runtime.
@@ -38,16 +42,26 @@ impl Running {
             // A dropped sender stops it as well.
             let _ = stopped.await;
         }));
-        Running { handle, stop, task }
+        Running { handle, stop, task, watch: None }
+    }
+
+    /// Calls `watch` with the handle of each stapler that replaces this one: for what shows the state of the stapler that runs now.
+    #[must_use]
+    pub fn watched_by(self, watch: impl Fn(&Handle) + Send + Sync + 'static) -> Self {
+        Running { watch: Some(Box::new(watch)), ..self }
     }
 
     /// Stops the stapler, and then starts another one with what this one knew ([`Stapler::inherit`]). Two never run at once.
     #[must_use]
-    pub async fn replace(self, next: Stapler) -> Self {
+    pub async fn replace(mut self, next: Stapler) -> Self {
         let inventory = self.handle.inventory();
+        let watch = self.watch.take();
         self.stop().await;
         next.inherit(&inventory);
-        Running::start(next)
+        if let Some(watch) = &watch {
+            watch(&next.handle());
+        }
+        Running { watch, ..Running::start(next) }
     }
 
     /// Stops the stapler, as the end of its shutdown future does, and waits for its end.

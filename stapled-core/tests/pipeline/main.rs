@@ -15,6 +15,7 @@ mod meanwhile;
 #[cfg(feature = "metrics")]
 mod metrics;
 mod pace;
+mod passes;
 mod remembered;
 mod reports;
 mod servers;

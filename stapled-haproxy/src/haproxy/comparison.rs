@@ -1,10 +1,14 @@
 //! Configurations compared with running HAProxys, again and again, while a program runs.
 
 use std::collections::HashSet;
+#[cfg(feature = "metrics")]
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use stapled_core::report::Report;
+#[cfg(feature = "metrics")]
+use tokio::task::JoinSet;
 
 use super::grouping::Certificates;
 use super::one::differences;
@@ -15,6 +19,8 @@ use crate::reports;
 use crate::running::difference::Difference;
 use crate::running::ignored::Ignored;
 use crate::running::source::HaproxySource;
+#[cfg(feature = "metrics")]
+use crate::statistics::Handshakes;
 
 /// How many differences of one HAProxy are reported singly. More are counted.
 const MAX_REPORTED: usize = 20;
@@ -74,6 +80,21 @@ impl Haproxys {
             configuration.map(pair).unwrap_or_default()
         });
         Comparison(pairs.collect())
+    }
+}
+
+#[cfg(feature = "metrics")]
+impl Haproxys {
+    /// What runs beside a stapler, until it is dropped: the comparison at this interval, and the counters of handshakes that are read.
+    /// To be called inside a tokio runtime, and again when a stapler with other groups is started.
+    pub fn accompany(&mut self, interval: Duration, handshakes: Option<&Arc<Handshakes>>) -> JoinSet<()> {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.comparison().run(interval));
+        if let Some(handshakes) = handshakes.map(Arc::clone) {
+            handshakes.of(self.sockets());
+            tasks.spawn(async move { handshakes.run().await });
+        }
+        tasks
     }
 }
 
