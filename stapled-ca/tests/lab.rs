@@ -65,6 +65,20 @@ impl Setup {
 }
 
 #[test]
+fn responses_name_their_signer_by_its_name_if_that_is_set() {
+    let ca = Authority::root("Lab CA").create().unwrap();
+    let issued = ca.issue(&Profile::server("example.org")).unwrap();
+    let id = ca.cert_id(issued.serial(), HashAlgorithm::Sha1);
+    // ResponderID ::= CHOICE { byName [1] Name, byKey [2] KeyHash }: the name of the CA is in the response or not.
+    let name = b"Lab CA".as_slice();
+    for by_name in [true, false] {
+        let lab = Lab::builder().authority(&ca).responder_by_name(by_name).start().unwrap();
+        let answer = post(lab.address(), &OcspRequest::for_certificate(id.clone()).to_der());
+        assert_eq!(answer.body.windows(name.len()).any(|part| part == name), by_name);
+    }
+}
+
+#[test]
 fn answers_are_right_without_a_fault() {
     let setup = Setup::new();
     let by_post = post(setup.lab.address(), &setup.request());

@@ -215,6 +215,12 @@ impl LabBuilder {
         self
     }
 
+    /// Whether responses name their signer by its name instead of the hash of its key. Default: false.
+    pub fn responder_by_name(mut self, by_name: bool) -> Self {
+        self.responder = self.responder.responder_by_name(by_name);
+        self
+    }
+
     /// The answer for a serial number that was never issued. Default: `unknown`.
     pub fn unknown_serial(mut self, answer: UnknownSerial) -> Self {
         self.responder = self.responder.unknown_serial(answer);
