@@ -53,11 +53,23 @@ pub struct World {
 }
 
 impl World {
-    /// A new CA, whose responses are valid for a day.
+    /// A new CA, whose responses are valid for a day. They name the signer, since the Python program does not find it by the hash of
+    /// its key.
     pub fn new() -> Result<Self, Box<dyn Error>> {
         let ca = Authority::root("Bench CA").create()?;
-        let lab = Lab::builder().authority(&ca).validity(Duration::from_secs(86_400)).start()?;
+        let lab =
+            Lab::builder().authority(&ca).validity(Duration::from_secs(86_400)).responder_by_name(true).start()?;
         Ok(World { ca, lab })
+    }
+
+    /// The CA's responder.
+    pub fn lab(&self) -> &Lab {
+        &self.lab
+    }
+
+    /// The CA's certificate as PEM.
+    pub fn root_pem(&self) -> String {
+        self.ca.certificate_pem()
     }
 
     /// The chain and the key of a new certificate as PEM.
