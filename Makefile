@@ -8,7 +8,7 @@
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
 # make packages builds each published crate from its package alone
 # make semver  compares the public interfaces with those of the last release
-# make bench-peers  measures stapled-rustls beside another stapler for rustls
+# make bench-peers  measures this project beside other staplers; those that cannot be had are left out
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
 #
 # A Rust toolchain with its C compiler must be there; everything else is brought under target/. Nothing is installed.
@@ -63,6 +63,7 @@ semver:
 	@.ci/semver
 
 bench-peers:
+	@if environment=$$(STAPLED_MAY_SKIP=1 tests/provide/provide.sh haproxy-next openssl); then eval "$$environment"; fi; \
 	cargo run --release --manifest-path benches/peers/Cargo.toml --target-dir "$${CARGO_TARGET_DIR:-target}/peers"
 
 mutants:

@@ -41,6 +41,8 @@ pub struct Measured {
     pub cpu: Duration,
     /// The certificates with a good staple afterwards.
     pub good: usize,
+    /// The times from the start of a program whose figures above leave its start out.
+    pub with_start: Option<[Duration; 2]>,
 }
 
 impl Contestant {
@@ -87,13 +89,14 @@ impl Contestant {
             let last: Vec<&str> = said.lines().rev().take(3).collect();
             return Err(format!("{}: no staple, and {ended}: {last:?}", program.display()).into());
         }
-        Ok(Measured { wall, cpu, good })
+        Ok(Measured { wall, cpu, good, with_start: None })
     }
 }
 
-/// Prints what each program needs for this number of certificates, whose responder takes `delay` for each answer.
-pub fn run(contestants: &[Contestant], count: usize, delay: Duration) -> Result<(), Box<dyn Error>> {
-    let shop = Shop::new(count, delay)?;
+/// Prints what each program needs for this number of certificates, whose responder takes `delay` for each answer. Returns the
+/// certificates, which must stay until the last program was measured.
+pub fn run(contestants: &[Contestant], count: usize, delay: Duration) -> Result<Shop, Box<dyn Error>> {
+    let mut shop = Shop::new(count, delay)?;
     println!(
         "| {count} certificates, {} ms each answer | seconds | of a processor | good staples |",
         delay.as_millis()
@@ -103,15 +106,21 @@ pub fn run(contestants: &[Contestant], count: usize, delay: Duration) -> Result<
         match contestant.found() {
             Ok(program) => {
                 shop.clear()?;
-                let Measured { wall, cpu, good } = contestant.measure(&program.path, &shop)?;
-                let (wall, cpu) = (wall.as_secs_f64(), cpu.as_secs_f64());
-                println!("| {} | {wall:.2} | {cpu:.2} | {good} |", program.version);
+                let Measured { wall, cpu, good, with_start } = contestant.measure(&program.path, &shop)?;
+                let print = |what: &str, [wall, cpu]: [Duration; 2]| {
+                    let (wall, cpu) = (wall.as_secs_f64(), cpu.as_secs_f64());
+                    println!("| {}{what} | {wall:.2} | {cpu:.2} | {good} |", program.version);
+                };
+                print("", [wall, cpu]);
+                if let Some(with_start) = with_start {
+                    print(", with its start", with_start);
+                }
             }
             Err(why) => println!("| {contestant:?}: left out: {why} | | | |"),
         }
     }
     println!();
-    Ok(())
+    Ok(shop)
 }
 
 /// This project's part: gets the staples of a directory into files, once.

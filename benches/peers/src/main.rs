@@ -18,6 +18,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use contest::Contestant::{Haproxy, Openssl, Python, Stapled};
+use shop::Shop;
 
 const NO_DELAY: Duration = Duration::ZERO;
 /// The time that a responder far away takes.
@@ -30,8 +31,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["intake", peer, folder, count] => intake::child(peer.parse()?, folder.as_ref(), count.parse()?),
         ["one-off", directory] => contest::one_off(directory.as_ref()),
         [] => {
-            one_off()?;
-            updater()?;
+            let _shops = [one_off()?, updater()?];
             handshakes::run(1_000, 41, 200)?;
             clients()?;
             adds()
@@ -39,8 +39,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         ["handshakes"] => handshakes::run(1_000, 41, 200),
         ["clients"] => clients(),
         ["adds"] => adds(),
-        ["one-off"] => one_off(),
-        ["updater"] => updater(),
+        ["one-off"] => one_off().map(drop),
+        ["updater"] => updater().map(drop),
         ["quick"] => {
             contest::run(&[Stapled, Python, Openssl, Haproxy], 20, NO_DELAY)?;
             handshakes::run(20, 3, 20)?;
@@ -52,18 +52,14 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Programs that fill a directory once.
-fn one_off() -> Result<(), Box<dyn Error>> {
-    contest::run(&[Stapled, Python, Openssl], 200, NO_DELAY)?;
-    contest::run(&[Stapled, Python, Openssl], 1_000, NO_DELAY)
+fn one_off() -> Result<Vec<Shop>, Box<dyn Error>> {
+    [200, 1_000].into_iter().map(|count| contest::run(&[Stapled, Python, Openssl], count, NO_DELAY)).collect()
 }
 
 /// HAProxy's updater.
-fn updater() -> Result<(), Box<dyn Error>> {
-    for delay in [NO_DELAY, FAR] {
-        contest::run(&[Stapled, Haproxy], 200, delay)?;
-        contest::run(&[Stapled, Haproxy], 2_000, delay)?;
-    }
-    Ok(())
+fn updater() -> Result<Vec<Shop>, Box<dyn Error>> {
+    let measurements = [(200, NO_DELAY), (2_000, NO_DELAY), (200, FAR), (2_000, FAR)];
+    measurements.into_iter().map(|(count, delay)| contest::run(&[Stapled, Haproxy], count, delay)).collect()
 }
 
 /// The clients of crates.

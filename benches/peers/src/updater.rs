@@ -54,11 +54,11 @@ pub fn measure(program: &Path, shop: &Shop) -> Result<Measured, Box<dyn Error>> 
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null());
+    let starts = Instant::now();
     let mut haproxy = Running(command.spawn()?);
     let process = haproxy.0.id().to_string();
     let lab = shop.world.lab();
     // The first request comes as soon as HAProxy has loaded the certificates.
-    let starts = Instant::now();
     while !lab.wait_until(PAUSE, |requests| !requests.is_empty()) {
         if let Some(status) = haproxy.0.try_wait()? {
             return Err(format!("{}: {status}", program.display()).into());
@@ -67,14 +67,15 @@ pub fn measure(program: &Path, shop: &Shop) -> Result<Measured, Box<dyn Error>> 
             return Err(format!("{}: asks nothing", program.display()).into());
         }
     }
-    let (before, began) = (cpu(&process, Whose::Own)?, Instant::now());
+    let (before, began, loading) = (cpu(&process, Whose::Own)?, Instant::now(), starts.elapsed());
     lab.wait_until(PATIENCE, |requests| requests.len() >= shop.count());
     loop {
         // Asking costs HAProxy something, so the figures are from before.
         let (wall, cpu) = (began.elapsed(), cpu(&process, Whose::Own)? - before);
         let good = good(&socket, shop)?;
         if good == shop.count() || wall > PATIENCE {
-            return Ok(Measured { wall, cpu, good });
+            let with_start = Some([wall + loading, cpu + before]);
+            return Ok(Measured { wall, cpu, good, with_start });
         }
         std::thread::sleep(PAUSE);
     }
