@@ -44,9 +44,12 @@ impl Inventory {
                 continue;
             }
             if let Material::Bytes(bytes) = &sighting.material {
-                // Private keys among the bytes are not kept, only that there is one.
+                // Private keys among the bytes are not kept, only that there is one. Other bytes stay shared with the source.
                 sighting.is_presented |= Bundle::has_private_key(bytes);
-                sighting.material = Material::Bytes(Bundle::certificates_only(bytes).into());
+                let certificates = Bundle::certificates_only(bytes);
+                if certificates != **bytes {
+                    sighting.material = Material::Bytes(certificates.into());
+                }
             }
             known.generation += 1;
             let generation = known.generation;
@@ -119,5 +122,31 @@ impl Inventory {
         known.issuers.forget_place(location);
         let held = known.places.remove(location).and_then(|place| place.holds);
         held.and_then(|held| self.displace(&mut known, location, &held, now))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+
+    #[test]
+    fn bytes_without_a_key_are_not_copied() {
+        let inventory = Inventory::new(vec![BTreeSet::new()], Vec::new(), BTreeSet::new());
+        let kept = |name: &str, pem: &str| {
+            let bytes: Arc<[u8]> = pem.as_bytes().into();
+            let sighting = Sighting::bytes(name, Arc::clone(&bytes), Version::new("1"));
+            inventory.compare(0, vec![sighting], |_| true, Timestamp::from_unix(0));
+            let known = inventory.known();
+            match &known.places[&location(0, name)].sighting.material {
+                Material::Bytes(kept) => (Arc::ptr_eq(kept, &bytes), String::from_utf8_lossy(kept).into_owned()),
+                other => panic!("{other:?}"),
+            }
+        };
+        let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        assert_eq!(kept("a", certificate), (true, certificate.to_owned()));
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        assert_eq!(kept("b", &format!("{certificate}{key}")), (false, certificate.to_owned()));
     }
 }
