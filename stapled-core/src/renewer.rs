@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::ChainError;
 use crate::event::EventKind;
 use crate::inventory::standing::Standing;
-use crate::inventory::{CertificateView, SinkNumber};
+use crate::inventory::{CertificateView, SinkNumber, Ticket};
 use crate::lane::Lane;
 use crate::queues;
 use crate::reason::ReasonCode;
@@ -55,7 +55,7 @@ impl Renewer {
         let is_asked_now = lease.task().cause == Cause::Requested;
         // This renewal does not answer a request that arrives while it runs.
         let ticket = self.inventory.asked(subject);
-        let renewed = self.renew(&lease).await;
+        let renewed = self.renew(&lease, ticket).await;
         if is_asked_now && renewed.is_ok() {
             self.inventory.set_answered(subject, ticket);
         }
@@ -68,7 +68,7 @@ impl Renewer {
         }
     }
 
-    async fn renew(&self, lease: &Lease) -> Result<(), SchedulerError> {
+    async fn renew(&self, lease: &Lease, ticket: Ticket) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
         let Some(mut certificate) = self.inventory.certificate(subject, lease.task().generation) else {
             return self.scheduler.commit(Step::finish(lease)).await;
@@ -115,7 +115,7 @@ impl Renewer {
             return self.scheduler.commit(Step::finish(lease).put(task)).await;
         }
         match self.ask(&certificate).await {
-            Ok(believed) => self.believe(lease, &certificate, believed).await,
+            Ok(believed) => self.believe(lease, &certificate, believed, ticket).await,
             Err(refused) => self.fail(lease, &certificate, refused).await,
         }
     }
@@ -173,6 +173,7 @@ impl Renewer {
         lease: &Lease,
         certificate: &CertificateView,
         believed: Believed,
+        ticket: Ticket,
     ) -> Result<(), SchedulerError> {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
@@ -189,6 +190,7 @@ impl Renewer {
             let sinks = self.inventory.disown(subject, status, believed.this_update, again, now);
             let mut step = Step::finish(lease).put(self.next(lease, Due::After(again.since(now))));
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
+            self.answer(lease, ticket);
             return self.scheduler.commit(step).await;
         };
         // Only a newer response ends a revocation: an older one comes from a cache, or from a server that is behind.
@@ -220,7 +222,16 @@ impl Renewer {
         self.journal.tell_of(&certificate.about, event);
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
+        self.answer(lease, ticket);
         self.scheduler.commit(step).await
+    }
+
+    /// Records which request the answer covers, before the adders can take their tasks: an adder that is faster would follow the
+    /// request before, and the client would wait for ever.
+    fn answer(&self, lease: &Lease, ticket: Ticket) {
+        if lease.task().cause == Cause::Requested {
+            self.inventory.set_answered(&lease.task().subject, ticket);
+        }
     }
 
     async fn fail(&self, lease: &Lease, certificate: &CertificateView, refused: Refused) -> Result<(), SchedulerError> {

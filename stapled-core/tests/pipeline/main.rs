@@ -20,6 +20,7 @@ mod remembered;
 mod reports;
 mod servers;
 mod sharing;
+mod slow_commits;
 mod smallest;
 mod succession;
 mod time;
