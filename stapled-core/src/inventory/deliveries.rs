@@ -113,10 +113,9 @@ impl Inventory {
         let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
         delivery.since = since.or(Some(now));
         // A delivery that began inserted a record already, without a time.
-        if before.is_none_or(|before| before.since.is_none()) {
-            if let Some(past) = &mut entry.past {
-                past.complete(&self.sink_name(sink), &mut delivery);
-            }
+        let is_first = before.is_none_or(|before| before.since.is_none());
+        if let Some(past) = entry.past.as_mut().filter(|_| is_first) {
+            past.complete(&self.sink_name(sink), &mut delivery);
         }
         entry.deliveries.insert(sink, delivery);
         let no_sink_has_it = !entry.deliveries.values().any(Delivery::may_serve);

@@ -1,18 +1,13 @@
 //! A map of few entries, mostly one. A tree would take room for eleven in its first node, for each of a million certificates.
 
 /// A map in the order of its keys. One entry takes no memory of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) enum Few<K, V> {
+    #[default]
     None,
     One([(K, V); 1]),
     /// Several, or as many as are left of several.
     More(Vec<(K, V)>),
-}
-
-impl<K, V> Default for Few<K, V> {
-    fn default() -> Self {
-        Few::None
-    }
 }
 
 impl<K: Ord, V> Few<K, V> {

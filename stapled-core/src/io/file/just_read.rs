@@ -30,6 +30,7 @@ pub(super) struct Read {
 
 impl JustRead {
     /// Remembers the contents of a file, unless a change right after the read could leave the same times.
+    #[allow(clippy::disallowed_methods, reason = "the times of files are by this clock")]
     pub(super) fn put(&self, path: PathBuf, bytes: Bytes, stat: Stat) {
         if bytes.is_empty() || stat.is_recent(Timestamp::from(std::time::SystemTime::now())) {
             return;
@@ -73,6 +74,7 @@ mod tests {
     use std::fs::{File, metadata};
 
     #[test]
+    #[allow(clippy::disallowed_methods)]
     fn a_file_that_changes_is_not_the_one_that_was_read() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.ocsp");

@@ -63,6 +63,7 @@ pub(super) fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8
 }
 
 /// The same, with the file's identity and times.
+#[allow(clippy::type_complexity, reason = "the parts of one look")]
 pub(super) fn look_at_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>, Stat)>> {
     use io::ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound, PermissionDenied};
     let read = Folder::of(path).and_then(|(folder, name)| {
