@@ -163,8 +163,9 @@ impl Row {
     pub const FIELDS: &str = "\
 certificate, serial, files, must_staple, outage (it is must-staple and lacks a staple, so that clients refuse it), state,
   reason (a stable word), what (the reason in words, and what to do), since, next_try, last_renewal (when the CA last gave a good
-  answer), staple_until, and servers: a list of server, state, reason, what, since, next_try, served_until, last_delivery (when the
-  server last took a staple that it did not have). Times are RFC 3339.";
+  answer), staple_until, certificate_until (the end of the certificate's validity), and servers: a list of server, state, reason,
+  what, since, next_try, served_until, last_delivery (when the server last took a staple that it did not have). Times are
+  RFC 3339.";
 
     /// The rows of everything in an inventory: the certificates, then the places without one.
     pub fn all(inventory: &Inventory) -> Vec<Row> {
