@@ -10,8 +10,6 @@
 // A bench that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
-use std::collections::BTreeMap;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +17,7 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use stapled_benches::arguments;
 use stapled_benches::counting_sink::CountingSink;
+use stapled_benches::growth::{self, run_part};
 use stapled_benches::usage::{most_resident, process_cpu, resident, thread_cpu};
 use stapled_ca::ocsp::{CertId, HashAlgorithm, OcspRequest, ResponseBuilder, Signer};
 use stapled_ca::{Authority, Key, KeyType, Profile, Serial};
@@ -64,40 +63,7 @@ fn compare() {
     }
     let steady = if is_test { STEADY_IN_TEST } else { STEADY }.as_secs().to_string();
     println!("the times cpu and bare, and memory and kept, are those of each certificate");
-    print!("{:>12}", "certificates");
-    FIGURES.iter().for_each(|figure| print!(" {figure:>9}"));
-    println!();
-    let mut points: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-    for count in counts {
-        let figures = run(&["measure", &count.to_string(), &steady]);
-        print!("{count:>12}");
-        for figure in FIGURES {
-            let value = figures[figure];
-            print!(" {:>9}", if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.2}") });
-            points.entry(figure).or_default().push((count as f64, value));
-        }
-        println!();
-    }
-    print!("{:>12}", "growth");
-    for figure in FIGURES {
-        print!(" {:>9}", growth(&points[figure]).map_or_else(|| "-".to_owned(), |growth| format!("{growth:.2}")));
-    }
-    println!();
-}
-
-/// The exponent of the growth between the smallest and the largest number.
-fn growth(points: &[(f64, f64)]) -> Option<f64> {
-    let ((few, least), (many, most)) = (points.first()?, points.last()?);
-    (many > few && *least > 0.0 && *most > 0.0).then(|| (most / least).ln() / (many / few).ln())
-}
-
-/// Runs a part in a process of its own, and returns the figures that it prints.
-fn run(arguments: &[&str]) -> BTreeMap<String, f64> {
-    let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    let figures = text.lines().map(|line| line.split_once('=').unwrap());
-    figures.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+    growth::print_table(&FIGURES, &counts, |count| run_part(&["measure", &count.to_string(), &steady]));
 }
 
 async fn measure(count: usize, steady: Duration) {

@@ -10,9 +10,7 @@
 // A bench that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -21,6 +19,9 @@ use async_trait::async_trait;
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
+use stapled_benches::arguments;
+use stapled_benches::growth::{self, run_part};
+use stapled_benches::usage::{process_cpu, resident};
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::{Authority, Key, KeyType, Profile};
 use stapled_core::event::{Event, EventKind};
@@ -36,7 +37,8 @@ const REST_IN_TEST: Duration = Duration::from_secs(2);
 /// How long a stapler may have something to do after its start.
 const SETTLING: Duration = Duration::from_secs(15);
 /// The figures of a run, in the order of the table.
-const FIGURES: [&str; 8] = ["bare s", "start s", "ratio", "first s", "cpu s", "rest %", "rescan cpu s", "memory B"];
+const FIGURES: [&str; 9] =
+    ["bare s", "bare cpu s", "start s", "ratio", "cpu s", "first s", "rest %", "rescan cpu s", "memory B"];
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -44,59 +46,27 @@ fn main() {
         ["make", directory, count] => make(Path::new(directory), count.parse().unwrap()),
         ["bare", directory] => bare(Path::new(directory)),
         ["start", directory, rest] => start(Path::new(directory), Duration::from_secs(rest.parse().unwrap())),
-        _ => compare(&arguments),
+        _ => compare(),
     }
 }
 
-/// Runs all sizes and prints the table.
-fn compare(arguments: &[String]) {
-    // `cargo bench` passes options of its own. `--test` requests a short run that only shows that the bench works.
-    let is_test = arguments.iter().any(|argument| argument == "--test");
-    let mut counts: Vec<usize> = arguments.iter().filter_map(|argument| argument.parse().ok()).collect();
+/// Measures all sizes and prints the table.
+fn compare() {
+    let (mut counts, is_test) = arguments::numbers();
     if counts.is_empty() {
         counts = if is_test { vec![100, 200] } else { vec![1_000, 10_000, 100_000] };
     }
     let rest = if is_test { REST_IN_TEST } else { REST }.as_secs().to_string();
-    print!("{:>12}", "certificates");
-    FIGURES.iter().for_each(|figure| print!(" {figure:>12}"));
-    println!();
-    let mut points: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
-    for count in counts {
+    growth::print_table(&FIGURES, &counts, |count| {
         let folder = tempfile::tempdir().unwrap();
         let directory = folder.path().to_str().unwrap();
-        run(&["make", directory, &count.to_string()]);
-        let mut figures = run(&["bare", directory]);
-        figures.extend(run(&["start", directory, &rest]));
+        run_part(&["make", directory, &count.to_string()]);
+        let mut figures = run_part(&["bare", directory]);
+        figures.extend(run_part(&["start", directory, &rest]));
         figures.insert("ratio".to_owned(), figures["start s"] / figures["bare s"]);
-        print!("{count:>12}");
-        for figure in FIGURES {
-            let value = figures[figure];
-            print!(" {:>12}", if value >= 100.0 { format!("{value:.0}") } else { format!("{value:.3}") });
-            points.entry(figure).or_default().push((count as f64, value));
-        }
-        println!();
         assert_eq!(figures["asked"], 0.0, "the staples on disk are good");
-    }
-    print!("{:>12}", "growth");
-    for figure in FIGURES {
-        print!(" {:>12}", growth(&points[figure]).map_or_else(|| "-".to_owned(), |growth| format!("{growth:.2}")));
-    }
-    println!();
-}
-
-/// The exponent of the growth between the smallest and the largest number.
-fn growth(points: &[(f64, f64)]) -> Option<f64> {
-    let ((few, least), (many, most)) = (points.first()?, points.last()?);
-    (many > few && *least > 0.0 && *most > 0.0).then(|| (most / least).ln() / (many / few).ln())
-}
-
-/// Runs a part in a process of its own, and returns the figures that it prints.
-fn run(arguments: &[&str]) -> BTreeMap<String, f64> {
-    let output = Command::new(std::env::current_exe().unwrap()).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
-    let figures = text.lines().map(|line| line.split_once('=').unwrap());
-    figures.map(|(name, value)| (name.to_owned(), value.parse().unwrap())).collect()
+        figures
+    });
 }
 
 /// Writes certificates with good staples that are not due yet.
@@ -129,6 +99,7 @@ fn bare(directory: &Path) {
         }
     });
     println!("bare s={}", began.elapsed().as_secs_f64());
+    println!("bare cpu s={}", cpu());
 }
 
 fn check(file: &Path) {
@@ -197,7 +168,7 @@ fn start(directory: &Path, rest: Duration) {
         }
     };
     runtime.block_on(async {
-        let memory = resident();
+        let memory = resident() as f64;
         let began = Instant::now();
         let stapler = Stapler::builder()
             .source(DirectorySource::new(directory))
@@ -214,7 +185,7 @@ fn start(directory: &Path, rest: Duration) {
         println!("first s={}", first.get().map_or(0.0, |first| (*first - began).as_secs_f64()));
         let count = handle.inventory().certificates().len() as f64;
         tokio::time::sleep(SETTLING.min(rest)).await;
-        println!("memory B={}", (resident() - memory) / count);
+        println!("memory B={}", (resident() as f64 - memory) / count);
         let before = cpu();
         tokio::time::sleep(rest).await;
         println!("rest %={}", 100.0 * (cpu() - before) / rest.as_secs_f64());
@@ -229,13 +200,5 @@ fn start(directory: &Path, rest: Duration) {
 
 /// The processor time of this process so far, in seconds.
 fn cpu() -> f64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    time.tv_sec as f64 + time.tv_nsec as f64 / 1e9
-}
-
-/// The resident memory, in bytes.
-fn resident() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() * 1024.0
+    process_cpu().as_secs_f64()
 }

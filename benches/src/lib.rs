@@ -6,4 +6,5 @@
 
 pub mod arguments;
 pub mod counting_sink;
+pub mod growth;
 pub mod usage;

@@ -1,4 +1,4 @@
-//! What this process has used.
+//! The processor time and the memory of this process.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What a command prints of the summary of `stapled_core::overview`, and its exit code.
+//! The summary of `stapled_core::overview` as commands print it, and its exit code.
 
 use std::io::{self, Write};
 

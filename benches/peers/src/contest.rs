@@ -35,7 +35,7 @@ pub enum Contestant {
     Haproxy,
 }
 
-/// What a program needed.
+/// The cost of one run of a program.
 pub struct Measured {
     pub wall: Duration,
     pub cpu: Duration,

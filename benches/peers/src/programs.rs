@@ -16,7 +16,7 @@ pub type Program = Result<Found, String>;
 pub struct Found {
     /// Its file.
     pub path: PathBuf,
-    /// What it says of its version.
+    /// The version that the program reports.
     pub version: String,
 }
 

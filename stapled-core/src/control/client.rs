@@ -60,7 +60,7 @@ pub enum ClientError {
     NotForYou {
         /// The socket.
         path: PathBuf,
-        /// What this user may ask.
+        /// The questions that this user may ask, in words.
         what: String,
     },
     /// The answer is incomplete, or none of the protocol.

@@ -4,7 +4,7 @@
 //! progress while the answer takes long. The last line says that the answer is complete. The socket belongs to the
 //! user that the program runs as; that user and root may ask everything. A group may get the socket, too: its members may ask
 //! for the state only. [`Control`] answers, with rows of the stapler that runs now; a `renewal` can take long. The [`client`]
-//! asks. The [`service_manager`] is told of the state, too.
+//! asks. [`service_manager`] reports the same state to systemd.
 
 pub mod client;
 pub mod protocol;

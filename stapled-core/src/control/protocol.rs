@@ -1,4 +1,4 @@
-//! What client and program send to each other.
+//! The protocol of the control socket: questions of clients, and the lines of answers.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Formatter};
@@ -53,7 +53,7 @@ pub enum Line {
     Row(Box<Row>),
     /// The end of the answer.
     Last(Box<Last>),
-    /// What is no part of the answer itself.
+    /// Progress, or a refusal.
     Notice(Notice),
 }
 

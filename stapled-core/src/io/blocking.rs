@@ -91,8 +91,8 @@ impl<P> Default for Blocking<P> {
 }
 
 impl<P: Clone + Eq + Hash + Send + 'static> Blocking<P> {
-    /// Does work on a file of a place, and waits for it no longer than `patience`. May be dropped at any time: then the work goes on
-    /// without a listener.
+    /// Does work on a file of a place, and waits for it no longer than `patience`. May be dropped at any time: then work that has
+    /// begun goes on without a listener.
     pub(crate) async fn run<T: Send + 'static>(
         &self,
         place: &P,
@@ -178,12 +178,12 @@ where
         // The caller may be gone.
         let _ = sender.send(result);
     };
-    match turn().await {
-        Some(turn) => drop(spawn_blocking(move || {
+    match thread_for().await {
+        Thread::OfTheRuntime(turn) => drop(spawn_blocking(move || {
             let _turn = turn;
             job();
         })),
-        None => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
+        Thread::Own => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
     }
     match timeout(patience, done).await {
         Ok(Ok(result)) => Ok(result),
@@ -199,11 +199,25 @@ fn turns() -> usize {
     AT_RUNTIME * thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSORS)
 }
 
-/// A turn at a thread of the runtime; none if earlier work takes long.
-async fn turn() -> Option<SemaphorePermit<'static>> {
-    match TURNS.try_acquire() {
-        Ok(turn) => Some(turn),
-        Err(_) => timeout(TO_A_THREAD, TURNS.acquire()).await.ok()?.ok(),
+/// The thread that does a piece of work.
+enum Thread {
+    /// One of the runtime's, with the turn, if the work has one.
+    OfTheRuntime(Option<SemaphorePermit<'static>>),
+    /// One of its own.
+    Own,
+}
+
+/// Waits for a turn at a thread of the runtime; not long, if earlier work takes long.
+async fn thread_for() -> Thread {
+    if let Ok(turn) = TURNS.try_acquire() {
+        return Thread::OfTheRuntime(Some(turn));
+    }
+    let began = std::time::Instant::now();
+    match timeout(TO_A_THREAD, TURNS.acquire()).await {
+        Ok(turn) => Thread::OfTheRuntime(turn.ok()),
+        // Where time is simulated, it passes at once, but not while a thread of the runtime works.
+        Err(_) if began.elapsed() < TO_A_THREAD => Thread::OfTheRuntime(None),
+        Err(_) => Thread::Own,
     }
 }
 
@@ -340,10 +354,20 @@ mod tests {
         waits_for(Blocking::default()).await;
         // At threads of its own, where the threads of the runtime are taken.
         let turns = TURNS.acquire_many(turns() as u32).await.unwrap();
-        assert!(turn().await.is_none());
+        assert!(matches!(thread_for().await, Thread::Own));
         waits_for(Blocking::default()).await;
         drop(turns);
-        assert!(turn().await.is_some());
+        assert!(matches!(thread_for().await, Thread::OfTheRuntime(Some(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn simulated_time_does_not_pass_while_work_goes_on() {
+        let turns = TURNS.acquire_many(turns() as u32).await.unwrap();
+        let began = Instant::now();
+        let work = || thread::sleep(TO_A_THREAD);
+        assert_eq!(Blocking::default().run(&1, Path::new("x"), PATIENCE, work).await, Ok(()));
+        assert!(began.elapsed() < PATIENCE);
+        drop(turns);
     }
 
     async fn waits_for(work: Blocking<u8>) {

@@ -268,11 +268,10 @@ impl StaplerBuilder {
         StaplerBuilder { rescan, ..self }
     }
 
-    /// Sets how many requests to responders may run at once; never more than a quarter of the files that this process may open: a
-    /// failure for want of one would count as the responder's. Default: 64.
+    /// Sets how many requests to responders may run at once. Default: 64. It is never more than a quarter of the files that this
+    /// process may open: a failure for want of one would count as the responder's.
     pub fn concurrent_renewals(self, renewals: usize) -> Self {
-        let limit = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
-        StaplerBuilder { renewals: renewals.min(usize::try_from(limit / 4).unwrap_or(usize::MAX)).max(1), ..self }
+        StaplerBuilder { renewals, ..self }
     }
 
     /// Sets how many requests one responder gets at once. Default: 32.
@@ -341,7 +340,9 @@ impl StaplerBuilder {
         let (open, opened) = mpsc::unbounded_channel();
         let responders = Arc::new(Responders::new(self.overrides, self.per_responder, self.responder_rate, open));
         let refresh = self.refresh;
-        let renewals = self.renewals.clamp(1, Semaphore::MAX_PERMITS);
+        let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let most = usize::try_from(files / 4).unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        let renewals = self.renewals.clamp(1, most);
 
         let finder = |(number, source)| {
             Arc::new(Finder {

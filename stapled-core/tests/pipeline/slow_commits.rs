@@ -30,6 +30,7 @@ impl Scheduler for SlowCommits {
 
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError> {
         self.0.commit(step).await?;
+        // Simulated time.
         tokio::time::sleep(LATE).await;
         Ok(())
     }

@@ -133,9 +133,8 @@ impl OcspFetcher for Ca {
         let request = OcspRequest::from_der(question.request.as_der()).unwrap();
         let id = &request.cert_ids[0];
         let at = now.unix();
-        // Simulated time, as below: the responder takes this long, and the machine does not wait.
         if mood == Mood::Slow {
-            tokio::time::sleep(Duration::from_secs(5)).await;
+            simulated(Duration::from_secs(5)).await;
         }
         let validity = self.validity.lock().unwrap().as_secs() as i64;
         let from = at - self.age.lock().unwrap().as_secs() as i64;
@@ -151,7 +150,7 @@ impl OcspFetcher for Ca {
             Mood::Garbage => b"<html>sorry</html>".to_vec(),
             Mood::Down => return Err(FetchError::Connect { url, why: "refused".to_owned() }),
             Mood::Hang => {
-                tokio::time::sleep(Duration::from_secs(15)).await;
+                simulated(Duration::from_secs(15)).await;
                 return Err(FetchError::TimedOut { url, after: Duration::from_secs(15) });
             }
             Mood::Panic => panic!("a fetcher with a bug"),
@@ -310,6 +309,11 @@ impl Server {
     }
 }
 
+/// Work of a slow responder or server that takes this long: simulated time, for which the test does not wait.
+async fn simulated(work: Duration) {
+    tokio::time::sleep(work).await;
+}
+
 #[async_trait]
 impl StapleSink for Shared<Server> {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
@@ -318,7 +322,7 @@ impl StapleSink for Shared<Server> {
             std::future::pending::<()>().await;
         }
         if self.0.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            simulated(Duration::from_secs(2)).await;
         }
         if self.0.refuses.load(Ordering::SeqCst) {
             return Err(SinkError::refused(stapled_core::reason::ReasonCode::new("refused"), "not this one"));
@@ -349,7 +353,7 @@ impl StapleSink for Shared<Server> {
             return Err(SinkError::Unreachable { code, what: "the server is down".to_owned() });
         }
         if self.0.slow.load(Ordering::SeqCst) {
-            tokio::time::sleep(Duration::from_secs(2)).await;
+            simulated(Duration::from_secs(2)).await;
         }
         let name = chain.end_entity().name().to_owned();
         self.0.serves.lock().unwrap().remove(&name);

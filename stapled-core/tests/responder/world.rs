@@ -123,6 +123,12 @@ impl World {
         self.chain(issued).cert_id(CertIdHash::Sha1)
     }
 
+    /// The CertID of the certificate with this serial number, of the issuer of another one.
+    pub(crate) fn id_of(&self, serial: &[u8], other: &Issued) -> CertId {
+        let chain = self.chain(other);
+        CertId::new(CertIdHash::Sha1, chain.end_entity().issuer(), chain.issuer().public_key(), serial)
+    }
+
     /// How often the CA was asked about a certificate with CertIDs of this hash.
     pub(crate) fn asked(&self, issued: &Issued, hash: HashAlgorithm) -> usize {
         let about = |serial: Option<&stapled_ca::Serial>| serial == Some(issued.serial());

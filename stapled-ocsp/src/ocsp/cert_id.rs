@@ -106,13 +106,6 @@ impl CertId {
         self.contents.get(self.bounds[2] as usize..).unwrap_or_default()
     }
 
-    /// The CertID of the certificate with this serial number, given as the contents bytes of an INTEGER, of the same issuer.
-    pub fn with_serial_number(&self, serial_number: &[u8]) -> Self {
-        let serial_number = der::shortest_integer(serial_number);
-        let (name, key) = (self.issuer_name_hash(), self.issuer_key_hash());
-        Self::of(self.algorithm(), self.null_parameters, name, key, serial_number)
-    }
-
     /// The hash algorithm, if this crate supports it.
     pub fn hash(&self) -> Option<CertIdHash> {
         CertIdHash::ALL.into_iter().find(|hash| hash.oid() == self.algorithm())
@@ -237,7 +230,7 @@ mod tests {
             CertId::of(oid, true, name, key, &longer(serial)),
             // The same bytes with other bounds.
             CertId::of(oid, true, &[name, &key[..1]].concat(), &key[1..], serial),
-            id.with_serial_number(&[5]),
+            CertId::of(oid, true, name, key, &[5]),
         ] {
             assert!(!id.names_same(&other) && !other.names_same(&id));
         }

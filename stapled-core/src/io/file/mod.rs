@@ -276,14 +276,14 @@ impl StapleSink for FileSink {
         let barred = barred(sites);
         for site in sites {
             let Ok((path, _)) = self.0.place(site, &barred, chain.end_entity()) else { continue };
-            let is_one = |bytes: &Vec<u8>| !bytes.is_empty() && bytes != PLACEHOLDER;
+            let is_one = |bytes: &[u8]| !bytes.is_empty() && bytes != PLACEHOLDER;
             // The file was read a moment ago, when it was no leftover.
-            if let Some(kept) = self.0.just_read.of(&path) {
+            if let Some(kept) = self.0.just_read.of(&path).filter(|kept| is_one(kept)) {
                 return Some(kept);
             }
             let read = {
                 let path = path.clone();
-                move || read_existing(&path).ok().flatten().filter(is_one)
+                move || read_existing(&path).ok().flatten().filter(|kept| is_one(kept))
             };
             if let Some(kept) = looking(&path, read).await.flatten() {
                 return Some(kept.into());

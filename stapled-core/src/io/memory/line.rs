@@ -270,3 +270,23 @@ fn back_off(attempt: u32) -> Duration {
     const LONGEST: u64 = 3600;
     Duration::from_secs(1_u64.checked_shl(attempt).unwrap_or(LONGEST).min(LONGEST))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_queue_through_which_many_tasks_have_passed_gives_its_room_back() {
+        let now = Moment::starting_at(Timestamp::from_unix(0));
+        let queue = Queue::from("queue");
+        let mut line = Line::default();
+        for number in 0..10_000 {
+            line.put(Task::new(queue.clone(), Subject::new(number.to_string())), number, now);
+        }
+        let full = line.tasks.capacity();
+        while let Some(task) = line.lease_head(&queue, 0, now) {
+            assert_eq!(line.finish(&task.subject), Ended::Gone);
+        }
+        assert!(full >= 10_000 && line.len() == 0 && line.tasks.capacity() <= 2 * SMALL, "{full}");
+    }
+}
