@@ -1,11 +1,17 @@
 //! Several servers side by side, `--layout`, and the directory for Kubernetes.
 
 use std::fs;
+use std::path::Path;
 
 use stapled_tests::wait_for;
 
 use crate::journey::{HOST, daemon, world};
 use crate::world::{PATIENCE, until};
+
+/// A command for `reload` that copies a file: who sees the copy sees all of it.
+fn copies(from: &Path, to: &Path) -> String {
+    format!("sh -c 'cp {from} {to}.new && mv {to}.new {to}'", from = from.display(), to = to.display())
+}
 
 /// One server's command hangs and another one's fails, a third one's directory is missing: the fourth one gets everything at once.
 #[test]
@@ -23,12 +29,14 @@ fn a_server_that_fails_or_hangs_holds_up_no_other() {
         server("hangs", "sleep 1000"),
         server("fails", "sh -c 'echo no such server >&2; exit 3'"),
         server("missing", "true"),
-        server("well", &format!("cp {0}/well/a.der {0}/told", world.path("").display())),
+        server("well", &copies(&world.path("well/a.der"), &world.path("told"))),
     ];
     let stapled = daemon(&world, &tables.concat());
     wait_for("the command of the last one", || world.path("told").exists().then_some(()));
     for directory in ["hangs", "fails", "well"] {
-        assert_eq!(fs::read(world.path(directory).join("a.der")).unwrap(), fs::read(world.path("told")).unwrap());
+        let staple = world.path(directory).join("a.der");
+        wait_for("the staple", || staple.exists().then_some(()));
+        assert_eq!(fs::read(staple).unwrap(), fs::read(world.path("told")).unwrap());
     }
     assert!(!world.staple("a.pem").exists(), "nobody asked for it");
     // The log, the state and the hook name the server.
@@ -56,8 +64,8 @@ fn a_reload_of_the_configuration_takes_up_servers() {
     wait_for("the first place", || world.path("certs/a.der").exists().then_some(()));
     let text = format!(
         "cert-paths = [\"certs\"]\n[[server]]\nlayout = \"{{name}}.der\"\nname = \"new\"\ndirectory = \"new\"\n\
-         reload = \"cp {0}/new/a.der {0}/told\"\n",
-        world.path("").display()
+         reload = \"{}\"\n",
+        copies(&world.path("new/a.der"), &world.path("told"))
     );
     fs::write(world.path("stapled.conf"), &text).unwrap();
     stapled.signal("HUP");
