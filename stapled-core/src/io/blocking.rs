@@ -1,12 +1,12 @@
 //! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
 //! cancelled.
 //!
-//! A few pieces of such work go on at threads of the runtime, one after the other where there are many, since more threads than
-//! processors make nothing faster. Work that has waited for a moment, because earlier work takes long or hangs, goes on at a thread
-//! of its own. The caller waits for a limited time, and the thread stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
+//! A few pieces of such work go on at threads of the runtime, which do one after the other without a rest between them, since more
+//! threads than processors make nothing faster, and a thread that is woken for each piece costs more than most pieces. Work that has
+//! waited for a moment, because earlier work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
 //! hangs in one place delays no other place. In a place where work hangs, further work is waited for only briefly.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,7 +17,8 @@ use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit, oneshot};
+use tokio::runtime;
+use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 #[cfg(feature = "files")]
 use tokio::time::sleep;
@@ -36,10 +37,9 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_millis(50);
 /// How much work may hang before places where work hangs get no more threads. Other places still do.
 const MOST_HANGING: usize = 1024;
-/// How much work goes on at threads of the runtime, for each processor.
-const AT_RUNTIME: usize = 2;
-/// The most processors that count for that.
-const MOST_PROCESSORS: usize = 8;
+/// How many threads of a runtime do such work: as many as there are processors, within these limits.
+const LEAST_THREADS: usize = 2;
+const MOST_THREADS: usize = 16;
 /// How long work waits for one of these threads before it gets a thread of its own.
 const TO_A_THREAD: Duration = Duration::from_millis(10);
 /// The stack of a thread, in bytes.
@@ -170,7 +170,7 @@ where
     P: Eq + Hash + Send + 'static,
     T: Send + 'static,
 {
-    let (sender, done) = oneshot::channel();
+    let (sender, mut done) = oneshot::channel();
     let job = move || {
         let ticket = ticket;
         let result = work();
@@ -178,46 +178,133 @@ where
         // The caller may be gone.
         let _ = sender.send(result);
     };
-    match thread_for().await {
-        Thread::OfTheRuntime(turn) => drop(spawn_blocking(move || {
-            let _turn = turn;
-            job();
-        })),
-        Thread::Own => start(Box::new(job)).map_err(|error| BlockedError::BrokenOff(error.to_string()))?,
-    }
-    match timeout(patience, done).await {
+    let waiting = Line::join(Box::new(job));
+    let began = Instant::now();
+    let soon = timeout(TO_A_THREAD.min(patience), &mut done).await;
+    let done = match soon {
+        Ok(done) => Ok(done),
+        Err(_) => {
+            // Earlier work takes long.
+            if let Some(job) = waiting.overdue() {
+                start(job).map_err(|error| BlockedError::BrokenOff(error.to_string()))?;
+            }
+            timeout(patience.saturating_sub(began.elapsed()), done).await
+        }
+    };
+    match done {
         Ok(Ok(result)) => Ok(result),
         Ok(Err(_)) => Err(BlockedError::BrokenOff("a panic".to_owned())),
         Err(_) => Err(BlockedError::Late(patience)),
     }
 }
 
-/// The turns of the work at threads of the runtime.
-static TURNS: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(turns()));
+/// The work that waits for a thread of each runtime.
+static LINES: LazyLock<Mutex<HashMap<runtime::Id, Line>>> = LazyLock::new(Mutex::default);
 
-fn turns() -> usize {
-    AT_RUNTIME * thread::available_parallelism().map_or(1, usize::from).min(MOST_PROCESSORS)
+/// The work that waits for a thread of one runtime.
+#[derive(Default)]
+struct Line {
+    jobs: VecDeque<Arc<Waiting>>,
+    /// How many threads do this work.
+    threads: usize,
 }
 
-/// The thread that does a piece of work.
-enum Thread {
-    /// One of the runtime's, with the turn, if the work has one.
-    OfTheRuntime(Option<SemaphorePermit<'static>>),
-    /// One of its own.
-    Own,
+/// A job that has not begun.
+struct Waiting {
+    job: Mutex<Option<Job>>,
+    since: std::time::Instant,
 }
 
-/// Waits for a turn at a thread of the runtime; not long, if earlier work takes long.
-async fn thread_for() -> Thread {
-    if let Ok(turn) = TURNS.try_acquire() {
-        return Thread::OfTheRuntime(Some(turn));
+impl Waiting {
+    fn take(&self) -> Option<Job> {
+        lock(&self.job).take()
     }
-    let began = std::time::Instant::now();
-    match timeout(TO_A_THREAD, TURNS.acquire()).await {
-        Ok(turn) => Thread::OfTheRuntime(turn.ok()),
+}
+
+/// A caller's place in the line. A job that has not begun when the caller is gone is not done.
+struct InLine(Arc<Waiting>);
+
+impl InLine {
+    /// The job, if it has waited for long.
+    fn overdue(&self) -> Option<Job> {
         // Where time is simulated, it passes at once, but not while a thread of the runtime works.
-        Err(_) if began.elapsed() < TO_A_THREAD => Thread::OfTheRuntime(None),
-        Err(_) => Thread::Own,
+        if self.0.since.elapsed() < TO_A_THREAD { None } else { self.0.take() }
+    }
+}
+
+impl Drop for InLine {
+    fn drop(&mut self) {
+        drop(self.0.take());
+    }
+}
+
+impl Line {
+    /// Has a job done by a thread of this runtime.
+    fn join(job: Job) -> InLine {
+        let waiting = Arc::new(Waiting { job: Mutex::new(Some(job)), since: std::time::Instant::now() });
+        let id = runtime::Handle::current().id();
+        let mut lines = lock(&LINES);
+        let line = lines.entry(id).or_default();
+        line.jobs.push_back(Arc::clone(&waiting));
+        if line.threads < threads_of_a_runtime() {
+            line.threads += 1;
+            let thread = OneOfThem { id, has_ended: false };
+            // A runtime that ends drops the work here and now, which takes the lock.
+            drop(lines);
+            spawn_blocking(move || thread.work());
+        }
+        InLine(waiting)
+    }
+}
+
+fn threads_of_a_runtime() -> usize {
+    // Counting processors reads several files.
+    static THREADS: LazyLock<usize> =
+        LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from).clamp(LEAST_THREADS, MOST_THREADS));
+    *THREADS
+}
+
+/// One of the threads that do the work of a runtime.
+struct OneOfThem {
+    id: runtime::Id,
+    has_ended: bool,
+}
+
+impl OneOfThem {
+    /// Does the work that waits, until there is none.
+    fn work(mut self) {
+        while let Some(next) = self.next() {
+            if let Some(job) = next.take() {
+                // The panic hook reports a panic, and the caller notices that there is no result.
+                let _ = catch_unwind(AssertUnwindSafe(job));
+            }
+        }
+    }
+
+    /// The next job. Without one, the thread does not count any more.
+    fn next(&mut self) -> Option<Arc<Waiting>> {
+        let mut lines = lock(&LINES);
+        let line = lines.get_mut(&self.id)?;
+        let next = line.jobs.pop_front();
+        if next.is_none() {
+            self.has_ended = true;
+            line.threads = line.threads.saturating_sub(1);
+            if line.threads == 0 {
+                lines.remove(&self.id);
+            }
+        }
+        next
+    }
+}
+
+impl Drop for OneOfThem {
+    /// The runtime has ended without this work: no thread does the work that waits.
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let line = lock(&LINES).remove(&self.id);
+            // The callers get no result.
+            drop(line);
+        }
     }
 }
 
@@ -349,25 +436,81 @@ mod tests {
         drop(hanging);
     }
 
+    /// Work at all threads of the runtime, which ends when this is dropped.
+    async fn take_threads() -> Vec<mpsc::Sender<()>> {
+        let mut senders = Vec::new();
+        for number in 0..threads_of_a_runtime() {
+            let (sender, receiver) = mpsc::channel::<()>();
+            let (began, begun) = oneshot::channel();
+            let work = move || {
+                began.send(()).unwrap();
+                _ = receiver.recv();
+            };
+            tokio::spawn(async move {
+                Blocking::default().run(&2, &PathBuf::from(number.to_string()), PATIENCE, work).await
+            });
+            begun.await.unwrap();
+            senders.push(sender);
+        }
+        senders
+    }
+
     #[tokio::test]
     async fn work_is_waited_for_and_a_panic_is_an_error() {
         waits_for(Blocking::default()).await;
         // At threads of its own, where the threads of the runtime are taken.
-        let turns = TURNS.acquire_many(turns() as u32).await.unwrap();
-        assert!(matches!(thread_for().await, Thread::Own));
+        let taken = take_threads().await;
         waits_for(Blocking::default()).await;
-        drop(turns);
-        assert!(matches!(thread_for().await, Thread::OfTheRuntime(Some(_))));
+        drop(taken);
+        waits_for(Blocking::default()).await;
+    }
+
+    #[tokio::test]
+    async fn work_whose_caller_is_gone_before_it_begins_is_not_done() {
+        let taken = take_threads().await;
+        let (sender, receiver) = mpsc::channel();
+        let work = Blocking::default();
+        let mut run = Box::pin(work.run(&1, Path::new("x"), PATIENCE, move || sender.send(())));
+        assert!(futures_util::poll!(&mut run).is_pending());
+        drop(run);
+        assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected), "the job is dropped");
+        assert!(lock(&work.0).is_empty(), "with its entry");
+        drop(taken);
+    }
+
+    #[test]
+    fn work_of_a_runtime_that_has_ended_is_dropped() {
+        let (sender, receiver) = mpsc::channel::<()>();
+        let one_thread = || tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let runtime = one_thread();
+        let id = runtime.handle().id();
+        let (began, begun) = mpsc::channel();
+        runtime.block_on(async {
+            spawn_blocking(move || {
+                began.send(()).unwrap();
+                _ = receiver.recv();
+            });
+            let _waits = Line::join(Box::new(|| ()));
+            assert!(lock(&LINES).contains_key(&id));
+        });
+        begun.recv().unwrap();
+        runtime.shutdown_background();
+        drop(sender);
+        while lock(&LINES).contains_key(&id) {
+            thread::yield_now();
+        }
     }
 
     #[tokio::test(start_paused = true)]
     async fn simulated_time_does_not_pass_while_work_goes_on() {
-        let turns = TURNS.acquire_many(turns() as u32).await.unwrap();
         let began = Instant::now();
-        let work = || thread::sleep(TO_A_THREAD);
-        assert_eq!(Blocking::default().run(&1, Path::new("x"), PATIENCE, work).await, Ok(()));
-        assert!(began.elapsed() < PATIENCE);
-        drop(turns);
+        let work = Blocking::default();
+        let names: Vec<PathBuf> = (0..3 * threads_of_a_runtime()).map(|number| number.to_string().into()).collect();
+        let all = names.iter().map(|name| work.run(&1, name, PATIENCE, || thread::sleep(TO_A_THREAD)));
+        for done in futures_util::future::join_all(all).await {
+            assert_eq!(done, Ok(()));
+        }
+        assert!(began.elapsed() < TO_A_THREAD);
     }
 
     async fn waits_for(work: Blocking<u8>) {

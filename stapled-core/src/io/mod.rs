@@ -24,6 +24,8 @@ pub mod memory_sink;
 pub mod memory_source;
 #[cfg(feature = "metrics-facade")]
 pub mod metrics_observer;
+#[cfg(feature = "files")]
+mod notices;
 pub mod open;
 pub mod own_socket;
 pub mod screen;

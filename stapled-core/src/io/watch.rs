@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -15,12 +16,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
 use super::files::codes;
+use super::notices::{Notice, Notifier};
 use crate::io::certificate_file::{STAPLE, TEMPORARY};
 use crate::source::{SourceError, SourceProblem};
 
@@ -61,7 +61,7 @@ struct Signal {
 
 #[derive(Debug, Default)]
 struct State {
-    watcher: Option<RecommendedWatcher>,
+    watcher: Option<Notifier>,
     watched: HashMap<FileId, PathBuf>,
 }
 
@@ -126,7 +126,7 @@ impl Watches {
         };
         if session.active && session.state.watcher.is_none() {
             let signal = Arc::clone(&self.signal);
-            match notify::recommended_watcher(move |event| signal.handle(event)) {
+            match Notifier::new(move |notice| signal.handle(notice)) {
                 Ok(watcher) => session.state.watcher = Some(watcher),
                 Err(error) => session.fail(&error),
             }
@@ -244,13 +244,13 @@ impl Session<'_> {
         let Some(watcher) = &mut self.state.watcher else { return false };
         // The watcher's thread locks the paths while it handles events, so the lock is held only for this line.
         lock(&self.signal.paths).insert(path.to_owned());
-        match watcher.watch(path, RecursiveMode::NonRecursive) {
+        match watcher.watch(path) {
             Ok(()) => {
                 self.state.watched.insert(id, path.to_owned());
                 return true;
             }
             // The directory was removed meanwhile.
-            Err(notify::Error { kind: notify::ErrorKind::PathNotFound, .. }) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => self.fail(&error),
         }
         lock(&self.signal.paths).remove(path);
@@ -261,21 +261,17 @@ impl Session<'_> {
         lock(&self.signal.paths).remove(path);
         self.state.watched.retain(|_, watched| watched != path);
         if let Some(watcher) = &mut self.state.watcher {
-            // `unwatch` fails if the watch has ended by itself.
-            let _ = watcher.unwatch(path);
+            watcher.unwatch(path);
         }
     }
 
-    fn fail(&mut self, error: &notify::Error) {
-        let what = match &error.kind {
-            notify::ErrorKind::MaxFilesWatch => {
-                "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned()
-            }
+    fn fail(&mut self, error: &io::Error) {
+        let what = match error.raw_os_error() {
+            // ENOSPC
+            Some(28) => "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned(),
             // EMFILE: `inotify_init` returns it when the user has too many instances or the process too many open
             // files.
-            notify::ErrorKind::Io(error) if error.raw_os_error() == Some(24) => {
-                format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files")
-            }
+            Some(24) => format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files"),
             _ => error.to_string(),
         };
         self.problem.get_or_insert(what);
@@ -317,28 +313,19 @@ impl Signal {
         self.hints.send_modify(|hints| *hints = hints.wrapping_add(1));
     }
 
-    fn handle(&self, event: notify::Result<Event>) {
-        let Ok(event) = event else {
-            // After an unknown error, a scan finds what changed.
+    fn handle(&self, notice: Notice) {
+        let Notice::Changed { path, is_gone } = notice else {
+            // A scan finds what changed.
             self.hint();
             return;
         };
-        if matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From))) {
-            let paths = lock(&self.paths);
-            lock(&self.lost).extend(event.paths.iter().filter(|path| paths.contains(*path)).cloned());
+        let is_interesting = !is_noise(&path) && !self.is_outside(&path);
+        if is_gone && lock(&self.paths).contains(&path) {
+            lock(&self.lost).insert(path);
         }
-        if event.need_rescan() || self.is_interesting(&event) {
+        if is_interesting {
             self.hint();
         }
-    }
-
-    fn is_interesting(&self, event: &Event) -> bool {
-        let kind = match event.kind {
-            // Opened directories come from the source's own scans, opened files from the parser.
-            EventKind::Access(kind) => kind == AccessKind::Close(AccessMode::Write),
-            _ => true,
-        };
-        kind && (event.paths.is_empty() || event.paths.iter().any(|path| !is_noise(path) && !self.is_outside(path)))
     }
 
     /// Whether the path has a name that does not matter, in a directory in which only some names matter.

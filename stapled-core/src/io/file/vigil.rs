@@ -9,13 +9,12 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
-use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::place::directory_of;
 use crate::io::certificate_file::TEMPORARY;
+use crate::io::notices::{Notice, Notifier};
 use crate::io::watch::absolute;
 
 /// How long a change may go on before the file is checked: a file that another program writes is empty for a moment.
@@ -44,7 +43,7 @@ const NOT_REPORTED: [u64; 11] = [
 #[derive(Debug, Default)]
 pub(super) struct Vigil {
     heard: Arc<Heard>,
-    watcher: Mutex<Option<RecommendedWatcher>>,
+    watcher: Mutex<Option<Notifier>>,
     directories: Mutex<HashMap<PathBuf, Standing>>,
     times: Mutex<Times>,
 }
@@ -68,7 +67,7 @@ struct Times {
     whole: Option<Instant>,
 }
 
-/// The events that the thread of the watcher has received.
+/// The notices that were received.
 #[derive(Debug, Default)]
 struct Heard {
     news: Notify,
@@ -77,7 +76,7 @@ struct Heard {
 
 #[derive(Debug, Default)]
 struct Told {
-    /// The watched directories, by the absolute paths that events have.
+    /// The watched directories, by the absolute paths that notices have.
     names: HashMap<PathBuf, PathBuf>,
     /// The files that changed.
     files: HashSet<PathBuf>,
@@ -211,8 +210,7 @@ impl Vigil {
             let path = absolute(&directory);
             lock(&self.heard.told).names.remove(&*path);
             if let Some(watcher) = &mut *lock(&self.watcher) {
-                // It fails if the watch has ended by itself.
-                let _ = watcher.unwatch(&path);
+                watcher.unwatch(&path);
             }
         }
     }
@@ -229,12 +227,11 @@ impl Vigil {
         let mut watcher = lock(&self.watcher);
         if watcher.is_none() {
             let heard = Arc::clone(&self.heard);
-            *watcher = notify::recommended_watcher(move |event| heard.take(event)).ok();
+            *watcher = Notifier::new(move |notice| heard.take(notice)).ok();
         }
         // Before the watch: an event that comes at once has a name then.
         lock(&self.heard.told).names.insert(path.to_owned(), directory.to_owned());
-        let is_watched =
-            watcher.as_mut().is_some_and(|watcher| watcher.watch(path, RecursiveMode::NonRecursive).is_ok());
+        let is_watched = watcher.as_mut().is_some_and(|watcher| watcher.watch(path).is_ok());
         if !is_watched {
             lock(&self.heard.told).names.remove(path);
         }
@@ -243,34 +240,33 @@ impl Vigil {
 }
 
 impl Heard {
-    /// Takes an event of the watcher.
-    fn take(&self, event: notify::Result<Event>) {
+    /// Takes a notice.
+    fn take(&self, notice: Notice) {
         let mut told = lock(&self.told);
-        let Ok(event) = event else {
-            told.is_overrun = true;
-            return self.news.notify_one();
-        };
-        told.is_overrun |= event.need_rescan();
-        let may_end =
-            matches!(event.kind, EventKind::Remove(_) | EventKind::Modify(ModifyKind::Name(RenameMode::From)));
-        let is_read = matches!(event.kind, EventKind::Access(kind) if kind != AccessKind::Close(AccessMode::Write));
-        for path in event.paths.iter().filter(|_| !is_read) {
-            if may_end && let Some(directory) = told.names.get(path).cloned() {
-                told.ended.insert(directory);
-            }
-            let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { continue };
-            let bytes = name.as_encoded_bytes();
-            let is_half_written = bytes.starts_with(b".") && bytes.ends_with(TEMPORARY.as_bytes());
-            if let Some(directory) = told.names.get(parent).filter(|_| !is_half_written) {
-                let file = directory.join(name);
-                match told.files.len() < MOST_CHANGED {
-                    true => _ = told.files.insert(file),
-                    false => told.is_overrun = true,
-                }
-            }
+        match notice {
+            Notice::Missed => told.is_overrun = true,
+            Notice::Changed { path, is_gone } => told.take(&path, is_gone),
         }
         if told.is_overrun || !told.files.is_empty() || !told.ended.is_empty() {
             self.news.notify_one();
+        }
+    }
+}
+
+impl Told {
+    fn take(&mut self, path: &Path, is_gone: bool) {
+        if is_gone && let Some(directory) = self.names.get(path).cloned() {
+            self.ended.insert(directory);
+        }
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else { return };
+        let bytes = name.as_encoded_bytes();
+        let is_half_written = bytes.starts_with(b".") && bytes.ends_with(TEMPORARY.as_bytes());
+        if let Some(directory) = self.names.get(parent).filter(|_| !is_half_written) {
+            let file = directory.join(name);
+            match self.files.len() < MOST_CHANGED {
+                true => _ = self.files.insert(file),
+                false => self.is_overrun = true,
+            }
         }
     }
 }
@@ -382,7 +378,7 @@ mod tests {
     fn after_too_many_changes_everything_is_checked() {
         let vigil = Vigil::default();
         check(&vigil);
-        vigil.heard.take(Err(notify::Error::generic("the queue is full")));
+        vigil.heard.take(Notice::Missed);
         assert!(vigil.due().is_whole);
         assert!(check(&vigil).is_whole, "it stays due until it was checked");
         assert!(!check(&vigil).is_whole);
