@@ -13,7 +13,7 @@ use stapled_core::staple::JudgePolicy;
 use stapled_core::time::span::Span;
 use stapled_haproxy::check::StapleFiles;
 use stapled_haproxy::configuration::Surroundings;
-use stapled_haproxy::{Address, Transactions};
+use stapled_haproxy::{Address, AddressError, Transactions};
 
 use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
@@ -39,7 +39,6 @@ pub(crate) struct Configuration {
     pub(crate) staple_files: StapleFiles,
     /// The servers that read staples from files under names of their own.
     pub(crate) servers: Vec<FileServer>,
-    pub(crate) issuer_dir: Option<PathBuf>,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) judging: JudgePolicy,
     pub(crate) network: Network,
@@ -65,8 +64,6 @@ pub(crate) struct Haproxy {
     pub(crate) certificates: Certificates,
     /// The sockets that staples go to; for a configuration of HAProxy, besides those in it.
     pub(crate) sockets: Vec<Address>,
-    /// The setting that names it, for messages.
-    pub(crate) named_at: String,
 }
 
 /// Where the certificates of a HAProxy are.
@@ -106,21 +103,16 @@ impl Configuration {
     /// The configuration that the command line and the configuration file say.
     pub(crate) fn load(arguments: Settings) -> Result<Self, ConfigurationError> {
         let file = file::find(arguments.get(&option::CONFIG).as_deref())?;
-        Configuration::of(arguments.over(file))
+        Invocation::new(arguments).configuration(file)
     }
 
     /// Checks settings.
     pub(crate) fn of(settings: Settings) -> Result<Self, ConfigurationError> {
         let mut notes = Vec::new();
         let serving = Serving::of(&settings)?;
-        let mut haproxys = configured(&settings)?;
-        if haproxys.is_empty() && !has_paths(&settings) {
-            haproxys = loaded(&settings)?;
-        }
-        if !haproxys.iter().any(|haproxy| haproxy.certificates == Certificates::Loaded) {
-            let is_cache = serving.as_ref().is_some_and(|serving| !serving.issuers.is_empty());
-            let of_paths = paths(&settings, is_cache || !haproxys.is_empty(), &mut notes)?;
-            haproxys.splice(0..0, of_paths);
+        let haproxys = haproxys(&settings, &mut notes)?;
+        if haproxys.is_empty() && serving.as_ref().is_none_or(|serving| serving.issuers.is_empty()) {
+            return Err(ConfigurationError::NoPaths);
         }
         let servers = servers(&settings)?;
         let staple_files = staple_files(&settings, &haproxys, &servers)?;
@@ -128,7 +120,7 @@ impl Configuration {
         let reload = reload(&settings, &servers)?;
         let (servers, told): (Vec<_>, Vec<_>) = servers.into_iter().unzip();
         let mode = mode(&settings)?;
-        let logging = logging(&settings, &mode)?;
+        let logging = logging(&settings, &mode);
         let mut hook = hook(&settings)?;
         if let Some(hook) = &mut hook {
             hook.renewed_after = staple_files.sink().or(servers.first().map(FileServer::sink)).map(|sink| sink.name());
@@ -141,16 +133,15 @@ impl Configuration {
             surroundings: Surroundings::default(),
             staple_files,
             servers,
-            issuer_dir: path(&settings, &option::ISSUER_DIR)?,
             refresh: refresh(&settings)?,
             judging: judge_policy(&settings),
             network: network(&settings)?,
             mode,
             logging,
             hook,
-            monitoring: Monitoring::of(&settings, path(&settings, &option::METRICS_FILE)?)?,
+            monitoring: Monitoring::of(&settings)?,
             serving,
-            control_socket: path(&settings, &option::CONTROL_SOCKET)?,
+            control_socket: settings.get(&option::CONTROL_SOCKET),
             control_group: settings.get(&option::CONTROL_GROUP),
             notes,
             settings,
@@ -168,15 +159,22 @@ pub(crate) struct Invocation {
 
 impl Invocation {
     pub(crate) fn new(arguments: Settings) -> Self {
-        Invocation { arguments, directory: std::env::current_dir().ok() }
+        let directory = std::env::current_dir().ok();
+        let arguments = directory.iter().fold(arguments, |arguments, directory| arguments.relative_to(directory));
+        Invocation { arguments, directory }
     }
 
     /// The configuration by these arguments and the present contents of the file.
     pub(crate) fn configuration_now(&self) -> Result<Configuration, ConfigurationError> {
+        self.configuration(file::find(self.arguments.get(&option::CONFIG).as_deref())?)
+    }
+
+    fn configuration(&self, file: Settings) -> Result<Configuration, ConfigurationError> {
+        let mut configuration = Configuration::of(self.arguments.clone().over(file))?;
         // A process in the background has left its directory.
-        let Some(directory) = &self.directory else { return Configuration::load(self.arguments.clone()) };
-        let mut configuration = Configuration::load(self.arguments.clone().relative_to(directory))?;
-        configuration.surroundings = configuration.surroundings.directory(directory);
+        if let Some(directory) = &self.directory {
+            configuration.surroundings = configuration.surroundings.directory(directory);
+        }
         Ok(configuration)
     }
 }
@@ -195,17 +193,34 @@ pub(crate) fn search(settings: &Settings, path: &Path) -> Result<DirectorySource
     ignored.map_err(|error| settings.unusable(&option::IGNORE, error.to_string()))
 }
 
-/// The HAProxys that are known by their configuration. Without paths, their staples also go to `haproxy-sockets`.
-fn configured(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let sockets = if has_paths(settings) { Vec::new() } else { all_sockets(settings)? };
+/// The paths, each with its sockets, and the HAProxys that are known by their configuration. Without paths, the staples of those go to
+/// all sockets; without any of these, the HAProxy behind each socket is asked for its certificates.
+fn haproxys(settings: &Settings, notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let items = match settings.get(&option::NO_HAPROXY_SOCKETS) {
+        true => Vec::new(),
+        false => settings.get(&option::HAPROXY_SOCKETS),
+    };
+    let sockets = sockets(settings, &option::HAPROXY_SOCKETS, &items)?;
+    if settings.has(&option::CERT_PATHS) || settings.has(&option::DIRECTORIES) || settings.has(&option::GROUP) {
+        return Ok([paths(settings, &items, notes)?, configured(settings, &[])?].concat());
+    }
+    let configured = configured(settings, &sockets)?;
+    if !configured.is_empty() {
+        return Ok(configured);
+    }
+    let loaded = |socket| Haproxy { certificates: Certificates::Loaded, sockets: vec![socket] };
+    Ok(sockets.into_iter().map(loaded).collect())
+}
+
+/// The HAProxys that are known by their configuration, each once.
+fn configured(settings: &Settings, sockets: &[Address]) -> Result<Vec<Haproxy>, ConfigurationError> {
     let mut haproxys: Vec<Haproxy> = Vec::new();
     for item in settings.get(&option::HAPROXY_CONFIG) {
-        let paths = split(&item).iter().map(|path| absolute(path)).collect::<Result<Vec<_>, _>>()?;
+        let paths = split(&item);
         if paths.is_empty() {
             return Err(settings.unusable(&option::HAPROXY_CONFIG, "an empty path"));
         }
-        let named_at = settings.origin(&option::HAPROXY_CONFIG);
-        let haproxy = Haproxy { certificates: Certificates::Configuration(paths), sockets: sockets.clone(), named_at };
+        let haproxy = Haproxy { certificates: Certificates::Configuration(paths), sockets: sockets.to_vec() };
         if !haproxys.contains(&haproxy) {
             haproxys.push(haproxy);
         }
@@ -213,40 +228,11 @@ fn configured(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
     Ok(haproxys)
 }
 
-/// The sockets that are given without paths: their HAProxys are asked which certificates they have loaded.
-fn loaded(settings: &Settings) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let of_socket = |socket| Haproxy {
-        certificates: Certificates::Loaded,
-        sockets: vec![socket],
-        named_at: option::HAPROXY_SOCKETS.declaration.name.to_owned(),
-    };
-    Ok(all_sockets(settings)?.into_iter().map(of_socket).collect())
-}
-
-fn has_paths(settings: &Settings) -> bool {
-    settings.has(&option::CERT_PATHS) || settings.has(&option::DIRECTORIES) || settings.has(&option::GROUP)
-}
-
-/// The items of `haproxy-sockets`.
-fn socket_items(settings: &Settings) -> Vec<String> {
-    match settings.get(&option::NO_HAPROXY_SOCKETS) {
-        true => Vec::new(),
-        false => settings.get(&option::HAPROXY_SOCKETS),
-    }
-}
-
-/// The sockets of all items of `haproxy-sockets`.
-fn all_sockets(settings: &Settings) -> Result<Vec<Address>, ConfigurationError> {
-    sockets(settings, &option::HAPROXY_SOCKETS, &socket_items(settings))
-}
-
 /// The sockets of items of this option; commas join the sockets of an item. Each socket once.
 fn sockets<T>(settings: &Settings, option: &Opt<T>, items: &[String]) -> Result<Vec<Address>, ConfigurationError> {
     let mut sockets = Vec::new();
     for text in items.iter().flat_map(|item| item.split(',')) {
-        let parsed = text.trim().parse::<Address>().map_err(|error| error.to_string());
-        let absolute = parsed.and_then(|address| address.absolute().map_err(|error| format!("{text}: {error}")));
-        let socket = absolute.map_err(|what| settings.unusable(option, what))?;
+        let socket = text.trim().parse().map_err(|error: AddressError| settings.unusable(option, error.to_string()))?;
         if !sockets.contains(&socket) {
             sockets.push(socket);
         }
@@ -254,20 +240,33 @@ fn sockets<T>(settings: &Settings, option: &Opt<T>, items: &[String]) -> Result<
     Ok(sockets)
 }
 
-/// The paths, each with its sockets.
-fn paths(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let name = match (settings.has(&option::CERT_PATHS), settings.has(&option::DIRECTORIES)) {
-        (true, true) => {
-            let directories = settings.origin(&option::DIRECTORIES);
+/// The paths, each with its sockets: outside of groups, those of the only item, or of the item in the same place.
+fn paths(settings: &Settings, items: &[String], notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
+    let mut option = &option::CERT_PATHS;
+    if settings.has(&option::DIRECTORIES) {
+        let directories = settings.origin(&option::DIRECTORIES);
+        if settings.has(option) {
             return Err(ConfigurationError::BothNames { directories });
         }
-        (false, true) => {
-            notes.push(format!("{}: this is the old name of cert-paths", settings.origin(&option::DIRECTORIES)));
-            &option::DIRECTORIES
+        notes.push(format!("{directories}: this is the old name of cert-paths"));
+        option = &option::DIRECTORIES;
+    }
+    let paths = settings.get(option);
+    let sockets_at = settings.origin(&option::HAPROXY_SOCKETS);
+    match items.len() {
+        0 => {}
+        _ if paths.is_empty() => return Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at }),
+        socket_count if socket_count != 1 && socket_count != paths.len() => {
+            let (path_count, paths) = (paths.len(), settings.origin(option));
+            return Err(ConfigurationError::Unpaired { sockets: sockets_at, socket_count, paths, path_count });
         }
-        (_, false) => &option::CERT_PATHS,
-    };
-    let mut paired = paired(settings, &settings.get(name), &settings.origin(name), has_haproxys)?;
+        _ => {}
+    }
+    let mut paired: Vec<(PathBuf, Vec<Address>)> = Vec::new();
+    for (number, path) in paths.into_iter().enumerate() {
+        let item = items.get(number).or(items.first());
+        paired.push((path, sockets(settings, &option::HAPROXY_SOCKETS, item.map_or(&[], std::slice::from_ref))?));
+    }
     for value::Group { paths, sockets: items } in settings.get(&option::GROUP) {
         let items = if settings.get(&option::NO_HAPROXY_SOCKETS) { Vec::new() } else { items };
         let sockets = sockets(settings, &option::GROUP, &items)?;
@@ -275,58 +274,18 @@ fn paths(settings: &Settings, has_haproxys: bool, notes: &mut Vec<String>) -> Re
     }
     let mut haproxys: Vec<Haproxy> = Vec::new();
     for (path, sockets) in paired {
-        if path.as_os_str().is_empty() {
-            return Err(settings.unusable(name, "an empty path"));
-        }
-        let certificates = Certificates::Path(absolute(&path)?);
+        let certificates = Certificates::Path(path);
         // A path that is given twice has the sockets of both.
         match haproxys.iter_mut().find(|haproxy| haproxy.certificates == certificates) {
             Some(haproxy) => haproxy.sockets.extend(sockets),
-            None => {
-                let named_at = option::CERT_PATHS.declaration.name.to_owned();
-                haproxys.push(Haproxy { certificates, sockets, named_at });
-            }
+            None => haproxys.push(Haproxy { certificates, sockets }),
         }
-    }
-    if haproxys.is_empty() && !has_haproxys {
-        return Err(ConfigurationError::NoPaths);
     }
     Ok(haproxys)
 }
 
-/// The paths outside of groups with their sockets: one item of `haproxy-sockets` for all, or one for each.
-fn paired(
-    settings: &Settings,
-    paths: &[PathBuf],
-    paths_at: &str,
-    has_haproxys: bool,
-) -> Result<Vec<(PathBuf, Vec<Address>)>, ConfigurationError> {
-    let of = |item: &String| sockets(settings, &option::HAPROXY_SOCKETS, std::slice::from_ref(item));
-    let sockets_at = || settings.origin(&option::HAPROXY_SOCKETS);
-    let has_groups = settings.has(&option::GROUP);
-    match socket_items(settings).as_slice() {
-        [] => Ok(paths.iter().map(|path| (path.clone(), Vec::new())).collect()),
-        // The sockets belong to the HAProxy configurations.
-        _ if paths.is_empty() && !has_groups && has_haproxys => Ok(Vec::new()),
-        _ if paths.is_empty() && has_groups => Err(ConfigurationError::SocketsWithoutPaths { sockets: sockets_at() }),
-        [item] => {
-            let sockets = of(item)?;
-            Ok(paths.iter().map(|path| (path.clone(), sockets.clone())).collect())
-        }
-        items if items.len() == paths.len() => {
-            paths.iter().zip(items).map(|(path, item)| Ok((path.clone(), of(item)?))).collect()
-        }
-        items => Err(ConfigurationError::Unpaired {
-            sockets: sockets_at(),
-            socket_count: items.len(),
-            paths: paths_at.to_owned(),
-            path_count: paths.len(),
-        }),
-    }
-}
-
 fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Result<StapleFiles, ConfigurationError> {
-    let directory = path(settings, &option::STAPLE_DIR)?;
+    let directory = settings.get(&option::STAPLE_DIR);
     if !settings.get(&option::NO_STAPLE_FILES) {
         let is_haproxy = |one: &Haproxy| !one.sockets.is_empty() || !matches!(one.certificates, Certificates::Path(_));
         let is_wanted = directory.is_some() || settings.has(&option::RELOAD_COMMAND) || haproxys.iter().any(is_haproxy);
@@ -335,12 +294,15 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Res
         }
         return Ok(directory.map_or(StapleFiles::BesideCertificates, StapleFiles::In));
     }
+    let both = |what| format!("{what}, and no-staple-files: leave one out");
     if settings.has(&option::LAYOUT) {
-        return Err(settings.unusable(&option::LAYOUT, "names of staple files, and no-staple-files: leave one out"));
+        return Err(settings.unusable(&option::LAYOUT, both("names of staple files")));
     }
     if directory.is_some() {
-        let what = "a directory for staples, and no-staple-files: leave one out";
-        return Err(settings.unusable(&option::STAPLE_DIR, what));
+        return Err(settings.unusable(&option::STAPLE_DIR, both("a directory for staples")));
+    }
+    if settings.has(&option::RELOAD_COMMAND) {
+        return Err(settings.unusable(&option::RELOAD_COMMAND, both("it tells servers of staple files")));
     }
     let without_sockets = haproxys.iter().find_map(|haproxy| match &haproxy.certificates {
         Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
@@ -374,25 +336,25 @@ fn mode(settings: &Settings) -> Result<Mode, ConfigurationError> {
     if one_off {
         return Ok(Mode::OneOff { json, wait });
     }
-    let pid_file = path(settings, &option::PID_FILE)?;
+    let pid_file = settings.get(&option::PID_FILE);
     Ok(match settings.get(&option::DAEMON) && !settings.get(&option::NO_DAEMON) {
         true => Mode::Background { pid_file },
         false => Mode::Foreground { pid_file },
     })
 }
 
-fn logging(settings: &Settings, mode: &Mode) -> Result<Logging, ConfigurationError> {
+fn logging(settings: &Settings, mode: &Mode) -> Logging {
     let default = if matches!(mode, Mode::OneOff { .. }) { 2 } else { 3 };
     let verbosity = settings.get(&option::VERBOSITY).unwrap_or(default);
-    let directory = settings.get(&option::LOGDIR).as_deref().map(absolute).transpose()?;
-    Ok(Logging {
+    let directory = settings.get(&option::LOGDIR);
+    Logging {
         verbosity: verbosity.saturating_add(settings.get(&option::VERBOSE)).min(4),
         quiet: settings.get(&option::QUIET),
         format: settings.get(&option::LOG_FORMAT).unwrap_or(LogFormat::Plain),
         // A process in the background has no standard error.
         syslog: settings.get(&option::SYSLOG) || directory.is_none() && matches!(mode, Mode::Background { .. }),
         directory,
-    })
+    }
 }
 
 fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError> {
@@ -407,7 +369,7 @@ fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError>
         let what = format!("{}: {what}; name one program, without arguments", named.display());
         settings.unusable(&option::HOOK, what)
     };
-    let mut hook = HookSettings::new(&absolute(&named)?).map_err(|error| unusable(error.to_string()))?;
+    let mut hook = HookSettings::new(&named).map_err(|error| unusable(error.to_string()))?;
     hook.timeout = settings.get(&option::HOOK_TIMEOUT);
     hook.debounce = settings.get(&option::HOOK_DEBOUNCE);
     hook.expiring = settings.get(&option::HOOK_EXPIRING);
@@ -424,9 +386,6 @@ fn reload(settings: &Settings, servers: &[Told]) -> Result<Option<ReloadSettings
         return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to reload-command")));
     };
     let unusable = |what: String| settings.unusable(&option::RELOAD_COMMAND, what);
-    if settings.get(&option::NO_STAPLE_FILES) {
-        return Err(unusable("it tells servers of staple files, and no-staple-files: leave one out".to_owned()));
-    }
     let reload = ReloadSettings::new(&command).map_err(|error| unusable(error.to_string()))?;
     let (pause, timeout) = (settings.get(&option::RELOAD_PAUSE), settings.get(&option::RELOAD_TIMEOUT));
     Ok(Some(reload.pause(pause).timeout(timeout)))
@@ -455,16 +414,4 @@ fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
     // A fetcher is made here so that --check-config finds an unusable proxy.
     network.fetcher(TIMEOUT).map_err(|error| settings.unusable(&option::HTTP_PROXY, error.to_string()))?;
     Ok(network)
-}
-
-/// The absolute path of an option.
-fn path(settings: &Settings, option: &Opt<Option<PathBuf>>) -> Result<Option<PathBuf>, ConfigurationError> {
-    settings.get(option).as_deref().map(absolute).transpose()
-}
-
-fn absolute(path: &Path) -> Result<PathBuf, ConfigurationError> {
-    std::path::absolute(path).map_err(|error| ConfigurationError::Setting {
-        place: path.display().to_string(),
-        what: format!("not a usable path: {error}"),
-    })
 }

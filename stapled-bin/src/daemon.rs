@@ -1,13 +1,9 @@
-//! Running in the background, and the pid file.
+//! Running in the background.
 
-use std::fs::File;
-use std::io::{self, PipeReader, PipeWriter, Read, Seek, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, PipeReader, PipeWriter, Read, Write};
 
 use fork::Fork;
-use rustix::fs::{FlockOperation, flock};
-use rustix::io::Errno;
-use stapled_core::io::open::own_file;
+pub(crate) use stapled_core::io::pid_file::PidFile;
 
 /// One of the two processes after [`detach`].
 pub(crate) enum Detached {
@@ -64,49 +60,5 @@ impl Ready {
     pub(crate) fn failed(mut self, code: u8) {
         // If this fails, the process that was started has ended.
         let _ = self.0.write_all(&[code]);
-    }
-}
-
-/// A file with the ID of this process. It is locked while the process runs, and removed when it is dropped.
-#[derive(Debug)]
-pub(crate) struct PidFile {
-    path: PathBuf,
-    _lock: File,
-}
-
-/// Why there is no pid file.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PidFileError {
-    #[error("--pid-file {}: another stapled uses this file (process {pid}); stop that one first", .path.display())]
-    Running { path: PathBuf, pid: String },
-    #[error("--pid-file {}: {error}", .path.display())]
-    Io { path: PathBuf, error: io::Error },
-}
-
-impl PidFile {
-    /// Writes the ID of this process.
-    pub(crate) fn create(path: &Path) -> Result<Self, PidFileError> {
-        let failed = |error| PidFileError::Io { path: path.to_owned(), error };
-        let mut file = own_file(path, 0o666).map_err(failed)?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(Errno::WOULDBLOCK) => {
-                let mut pid = String::new();
-                // The ID is only for the message.
-                let _ = (&mut file).take(20).read_to_string(&mut pid);
-                return Err(PidFileError::Running { path: path.to_owned(), pid: pid.trim().to_owned() });
-            }
-            Err(error) => return Err(failed(error.into())),
-        }
-        file.set_len(0).and_then(|()| file.rewind()).map_err(failed)?;
-        writeln!(file, "{}", std::process::id()).map_err(failed)?;
-        Ok(PidFile { path: path.to_owned(), _lock: file })
-    }
-}
-
-impl Drop for PidFile {
-    fn drop(&mut self) {
-        // If this fails, the file stays without a lock, and the next process takes it.
-        let _ = std::fs::remove_file(&self.path);
     }
 }

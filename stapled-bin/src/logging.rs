@@ -1,8 +1,10 @@
 //! Logging: one line for each event, or for many that are alike, to standard error, files, the journal and syslog.
 
-use std::fmt::{self, Write};
+use std::error::Error;
+use std::fmt;
 use std::io::{self, IsTerminal};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
 
 use stapled_core::clock::{Clock, SystemClock};
 use stapled_core::event::line::{Form, Line};
@@ -68,38 +70,25 @@ impl Drop for Started {
 }
 
 /// How much is logged, which can be changed while the program runs.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Verbosity(Arc<Mutex<Filters>>);
-
-#[derive(Debug, Default)]
-struct Filters {
-    verbosity: u8,
-    /// The filter of each output, with the highest verbosity that it may have.
-    filters: Vec<(reload::Handle<Targets, Registry>, u8)>,
+#[derive(Clone, Debug)]
+pub(crate) struct Verbosity {
+    level: Arc<AtomicU8>,
+    filter: reload::Handle<Targets, Registry>,
 }
 
 impl Verbosity {
     /// The present one, from 0 to 4.
     pub(crate) fn get(&self) -> u8 {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).verbosity
+        self.level.load(Ordering::Relaxed)
     }
 
     /// Changes it until the program ends.
     pub(crate) fn set(&self, verbosity: u8) {
-        let before = self.get();
-        // The line is there with the more verbose of the two.
-        self.apply(verbosity.max(before));
+        let before = self.level.swap(verbosity, Ordering::Relaxed);
+        // It fails once logging has ended. The line is there with the more verbose of the two.
+        let _ = self.filter.reload(targets(verbosity.max(before)));
         tracing::info!(event = "log_level", "the log level is {verbosity}, and was {before}, until the next restart");
-        self.apply(verbosity);
-    }
-
-    fn apply(&self, verbosity: u8) {
-        let mut filters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        filters.verbosity = verbosity;
-        for (filter, highest) in &filters.filters {
-            // It fails once logging has ended.
-            let _ = filter.reload(targets(verbosity.min(*highest)));
-        }
+        let _ = self.filter.reload(targets(verbosity));
     }
 }
 
@@ -107,10 +96,9 @@ impl Verbosity {
 pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Started, LoggingError> {
     let mut guards = Vec::new();
     let mut layers: Vec<Box<dyn Layer<Registry> + Send + Sync>> = Vec::new();
-    let mut filters = Filters { verbosity: logging.verbosity, filters: Vec::new() };
     if logging.format == LogFormat::Journald {
         let journal = Journal::open().map_err(LoggingError::Journal)?;
-        layers.push(layer(Form::Journal, not_waiting(journal, &mut guards), 4, &mut filters));
+        layers.push(layer(Form::Journal, not_waiting(journal, &mut guards)));
     } else if let Some(terminal) = stderr {
         let writer = not_waiting(terminal.clone(), &mut guards);
         let is_journal = std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal();
@@ -121,7 +109,8 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
             _ if colours => Form::Coloured,
             _ => Form::Time,
         };
-        layers.push(layer(form, writer, if logging.quiet { 1 } else { 4 }, &mut filters));
+        let highest = if logging.quiet { LevelFilter::ERROR } else { LevelFilter::TRACE };
+        layers.push(layer(form, writer).with_filter(highest).boxed());
     }
     if let Some(directory) = &logging.directory {
         let unusable = |why: String| LoggingError::Directory { directory: directory.display().to_string(), why };
@@ -132,17 +121,18 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
             .filename_suffix("log")
             .max_log_files(KEPT_DAYS)
             .build(directory)
-            .map_err(|error| unusable(with_sources(&error)))?;
+            .map_err(|error| unusable(error.source().map_or(error.to_string(), |why| format!("{error}: {why}"))))?;
         let form = if logging.format == LogFormat::Json { Form::Json } else { Form::Time };
-        layers.push(layer(form, not_waiting(file, &mut guards), 4, &mut filters));
+        layers.push(layer(form, not_waiting(file, &mut guards)));
     }
     if logging.syslog {
         let options = syslog_tracing::Options::LOG_PID;
         let syslog = syslog_tracing::Syslog::new(c"stapled", options, syslog_tracing::Facility::Daemon)
             .ok_or(LoggingError::Syslog)?;
-        layers.push(layer(Form::Words, syslog, 4, &mut filters));
+        layers.push(layer(Form::Words, syslog));
     }
-    tracing_subscriber::registry().with(layers).try_init().map_err(|_| LoggingError::Twice)?;
+    let (filter, handle) = reload::Layer::new(targets(logging.verbosity));
+    tracing_subscriber::registry().with(layers.with_filter(filter)).try_init().map_err(|_| LoggingError::Twice)?;
     // A process in the background has no standard error; a panic must show where the rest is logged.
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string).unwrap_or_default();
@@ -155,7 +145,8 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
     let told = observer.clone();
     let mut telling = JoinSet::new();
     telling.spawn(async move { told.run().await });
-    Ok(Started { observer, verbosity: Verbosity(Arc::new(Mutex::new(filters))), telling, guards })
+    let verbosity = Verbosity { level: Arc::new(logging.verbosity.into()), filter: handle };
+    Ok(Started { observer, verbosity, telling, guards })
 }
 
 /// A writer that never blocks: a full pipe must not delay renewals.
@@ -165,42 +156,19 @@ fn not_waiting(writer: impl io::Write + Send + 'static, guards: &mut Vec<WorkerG
     writer
 }
 
-/// An output for lines of this form, with the highest verbosity that it may have.
-fn layer<W>(form: Form, writer: W, highest: u8, filters: &mut Filters) -> Box<dyn Layer<Registry> + Send + Sync>
+/// An output for lines of this form.
+fn layer<W>(form: Form, writer: W) -> Box<dyn Layer<Registry> + Send + Sync>
 where
     W: for<'w> MakeWriter<'w> + Send + Sync + 'static,
 {
-    let (filter, handle) = reload::Layer::new(targets(filters.verbosity.min(highest)));
-    filters.filters.push((handle, highest));
-    tracing_subscriber::fmt::layer()
-        .event_format(Formatter(form))
-        .with_ansi(false)
-        .with_writer(writer)
-        .with_filter(filter)
-        .boxed()
+    tracing_subscriber::fmt::layer().event_format(Formatter(form)).with_ansi(false).with_writer(writer).boxed()
 }
 
-/// The levels that a verbosity shows.
+/// What a verbosity shows: all lines of stapled's own crates; of other libraries, only warnings and errors.
 fn targets(verbosity: u8) -> Targets {
-    let level = match verbosity {
-        0 => LevelFilter::OFF,
-        1 => LevelFilter::ERROR,
-        2 => LevelFilter::WARN,
-        3 => LevelFilter::INFO,
-        _ => LevelFilter::DEBUG,
-    };
-    // All lines of stapled's own crates; of other libraries, only warnings and errors.
+    // `tracing` has the same numbers.
+    let level = verbosity.to_string().parse().unwrap_or(LevelFilter::DEBUG);
     Targets::new().with_default(level.min(LevelFilter::WARN)).with_target("stapled", level)
-}
-
-fn with_sources(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let _ = write!(text, ": {error}");
-        source = error.source();
-    }
-    text
 }
 
 /// Writes lines of one form.
@@ -223,7 +191,7 @@ where
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{Arc, Mutex};
+    use std::sync::{Arc, Mutex, PoisonError};
 
     use stapled_core::event::{About, Event, EventKind, Observer};
     use stapled_core::reason::ReasonCode;
@@ -251,8 +219,8 @@ mod tests {
         let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
         let page = Page::default();
         let writer = page.clone();
-        let mut filters = Filters { verbosity, filters: Vec::new() };
-        let subscriber = tracing_subscriber::registry().with(layer(form, move || writer.clone(), 4, &mut filters));
+        let layer = layer(form, move || writer.clone()).with_filter(targets(verbosity));
+        let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || tell(&TracingObserver::joining()));
         let bytes = page.0.lock().unwrap().clone();
         String::from_utf8(bytes).unwrap()

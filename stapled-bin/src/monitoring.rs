@@ -21,7 +21,8 @@ pub(crate) struct Monitoring {
 
 impl Monitoring {
     /// What the settings say.
-    pub(crate) fn of(settings: &Settings, file: Option<PathBuf>) -> Result<Self, ConfigurationError> {
+    pub(crate) fn of(settings: &Settings) -> Result<Self, ConfigurationError> {
+        let file = settings.get(&option::METRICS_FILE);
         let address = settings.get(&option::HTTP).map(|text| text.parse::<WebAddress>());
         let http = address.transpose().map_err(|error| settings.unusable(&option::HTTP, error.to_string()))?;
         if file.as_ref().is_some_and(|file| file.extension().is_none_or(|extension| extension != "prom")) {

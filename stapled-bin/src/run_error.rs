@@ -3,11 +3,11 @@
 use std::io;
 
 use stapled_core::io::own_socket::OwnSocketError;
+use stapled_core::io::pid_file::PidFileError;
 use stapled_core::scheduler::SchedulerError;
 use stapled_core::web::listener::WebError;
 
 use crate::configuration::Configuration;
-use crate::daemon::PidFileError;
 use crate::logging::LoggingError;
 use crate::wiring::WiringError;
 
@@ -16,7 +16,7 @@ use crate::wiring::WiringError;
 pub(crate) enum RunError {
     #[error(transparent)]
     Logging(#[from] LoggingError),
-    #[error(transparent)]
+    #[error("--pid-file {0}")]
     PidFile(#[from] PidFileError),
     #[error("--control-socket {0}")]
     ControlSocket(#[from] OwnSocketError),

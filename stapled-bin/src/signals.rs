@@ -30,23 +30,17 @@ impl Signals {
 
     /// The next signal. After a signal to stop, a second one ends the process at once.
     pub(crate) async fn next(&mut self) -> Asked {
-        let number = tokio::select! {
+        let Signals { terminate, interrupt, hang_up } = self;
+        tokio::select! {
             biased;
-            _ = self.terminate.recv() => 15,
-            _ = self.interrupt.recv() => 2,
-            _ = self.hang_up.recv() => return Asked::Reload,
-        };
-        second_ends();
-        Asked::Stop(number)
+            number = stopping(terminate, interrupt) => Asked::Stop(number),
+            _ = hang_up.recv() => Asked::Reload,
+        }
     }
 
     /// Waits for a signal to stop. One to reload stays for [`Self::next`]. A second signal ends the process at once.
     pub(crate) async fn stop_only(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-        second_ends();
+        stopping(&mut self.terminate, &mut self.interrupt).await;
     }
 
     /// The number of the next signal to stop.
@@ -65,20 +59,24 @@ impl Signals {
     }
 }
 
-/// Lets the next signal to stop end the process at once.
-fn second_ends() {
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => {
-            tokio::spawn(second(terminate, interrupt));
+/// The number of the next signal to stop. The one after it ends the process at once.
+async fn stopping(terminate: &mut Signal, interrupt: &mut Signal) -> u8 {
+    let number = either(terminate, interrupt).await;
+    match Signals::new() {
+        Ok(mut second) => {
+            tokio::spawn(async move {
+                std::process::exit(128 + i32::from(either(&mut second.terminate, &mut second.interrupt).await))
+            });
         }
-        (Err(error), _) | (_, Err(error)) => tracing::debug!(%error, "a second signal will not be noticed"),
+        Err(error) => tracing::debug!(%error, "a second signal will not be noticed"),
     }
+    number
 }
 
-async fn second(mut terminate: Signal, mut interrupt: Signal) {
-    let number = tokio::select! {
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) -> u8 {
+    tokio::select! {
+        biased;
         _ = terminate.recv() => 15,
         _ = interrupt.recv() => 2,
-    };
-    std::process::exit(128 + number);
+    }
 }

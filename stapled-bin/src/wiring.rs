@@ -11,7 +11,6 @@ use stapled_core::io::memory_source::MemorySource;
 use stapled_core::metrics::Metrics;
 use stapled_core::responder::Responder;
 use stapled_core::stapler::{BuildError, Stapler};
-use stapled_haproxy::configuration::ConfigurationError as ReadError;
 use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
 
 use crate::configuration::{self, Certificates, Configuration, search};
@@ -34,14 +33,8 @@ pub(crate) enum WiringError {
     Build(#[from] BuildError),
 }
 
-/// Why a HAProxy cannot be opened.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum HaproxyError {
-    #[error(transparent)]
-    Setting(#[from] ConfigurationError),
-    #[error("{named_at}: {error}")]
-    Configuration { named_at: String, error: ReadError },
-}
+/// Why a HAProxy cannot be opened: its configuration cannot be read, or a setting is unusable.
+pub(crate) type HaproxyError = ConfigurationError;
 
 /// Opens the HAProxys of the configuration: those of paths, those of configurations, and those that are known by their
 /// sockets alone.
@@ -72,8 +65,7 @@ pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> 
             Certificates::Configuration(paths) => builder.configuration(paths),
             Certificates::Loaded => builder,
         };
-        let failed = |error| HaproxyError::Configuration { named_at: haproxy.named_at.clone(), error };
-        builder.open().map_err(failed)
+        builder.open().map_err(|error| settings.unusable(&option::HAPROXY_CONFIG, error.to_string()))
     };
     configuration.haproxys.iter().map(open).collect()
 }
@@ -140,9 +132,9 @@ fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>
     if configuration.settings.get(&option::NO_FETCH_ISSUERS) {
         return Ok(None);
     }
-    if let Some(directory) = &configuration.issuer_dir {
+    if let Some(directory) = configuration.settings.get(&option::ISSUER_DIR) {
         let failed = |error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error };
-        return IssuerDirectory::open(directory).map(Some).map_err(failed);
+        return IssuerDirectory::open(&directory).map(Some).map_err(failed);
     }
     let usual = issuer_directory(configuration);
     match IssuerDirectory::open(&usual) {
@@ -158,5 +150,5 @@ fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>
 pub(crate) fn issuer_directory(configuration: &Configuration) -> PathBuf {
     // systemd tells the state directory of a unit.
     let state = || std::env::var_os("STATE_DIRECTORY").map_or_else(|| PathBuf::from(STATE_DIRECTORY), PathBuf::from);
-    configuration.issuer_dir.clone().unwrap_or_else(|| state().join("issuers"))
+    configuration.settings.get(&option::ISSUER_DIR).unwrap_or_else(|| state().join("issuers"))
 }

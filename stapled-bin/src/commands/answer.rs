@@ -40,9 +40,11 @@ pub(crate) enum CommandError {
     #[error(transparent)]
     Setting(#[from] ConfigurationError),
     #[error(transparent)]
-    Haproxy(#[from] HaproxyError),
-    #[error("{}", in_words(.0))]
+    Haproxy(HaproxyError),
+    #[error(transparent)]
     Client(ClientError),
+    #[error("{0}; is it running, with this --control-socket?")]
+    Absent(ClientError),
     #[cfg(feature = "redis")]
     #[error(transparent)]
     Redis(#[from] stapled_redis::RedisError),
@@ -60,19 +62,9 @@ impl From<ClientError> for CommandError {
     fn from(error: ClientError) -> Self {
         match error {
             ClientError::Output(error) => CommandError::Output { error, code: UNANSWERED },
+            error @ ClientError::Connect { .. } => CommandError::Absent(error),
             error => CommandError::Client(error),
         }
-    }
-}
-
-/// Why a daemon gives no answer, in the words of its options.
-fn in_words(error: &ClientError) -> String {
-    match error {
-        ClientError::Connect { path, error } => {
-            let path = path.display();
-            format!("{path}: no stapled answers there: {error}; is it running, with this --control-socket?")
-        }
-        error => error.to_string(),
     }
 }
 
@@ -99,7 +91,7 @@ impl CommandError {
     fn exit_code(&self) -> u8 {
         match self {
             CommandError::Client(ClientError::Forbidden { .. } | ClientError::NotForYou { .. }) => FORBIDDEN,
-            CommandError::Client(_) => UNREACHABLE,
+            CommandError::Client(_) | CommandError::Absent(_) => UNREACHABLE,
             #[cfg(feature = "redis")]
             CommandError::Redis(_) => UNREACHABLE,
             CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_) | CommandError::Haproxy(_) => {

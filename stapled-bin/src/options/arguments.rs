@@ -135,7 +135,7 @@ fn argument(option: &Declaration, take: Take) -> Arg {
         Take::Single => 1..=1,
         Take::Lists | Take::Hidden | Take::No => 1..=usize::MAX,
     };
-    let as_path = |argument: Arg| argument.value_parser(ValueParser::os_string());
+    let as_path = |argument: Arg| argument.value_parser(ValueParser::path_buf());
     let argument = match option.shape {
         Shape::Switch => argument.action(ArgAction::SetTrue),
         Shape::Count => argument.action(ArgAction::Count),

@@ -10,7 +10,7 @@ use stapled_core::staple::JudgePolicy;
 use stapled_haproxy::Transactions;
 
 use super::kind::*;
-use super::option::{Declaration, Example, Fallback, Opt, Place, Section, Topic, User};
+use super::option::{Declaration, Example, Fallback, Opt, Original, Place, Section, Topic, User};
 use super::value::{Group, LogFormat, Table};
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
@@ -28,6 +28,7 @@ options! {
     CERT_PATHS: Vec<PathBuf> = PATHS {
         name: "cert-paths", short: Some('p'), value_name: "PATH", section: Section::Certificates,
         topic: Some(Topic::Paths), used_by: &[User::Check], example: Example::On(r#"["/etc/haproxy/certs"]"#),
+        original: Original::Same,
         doc: "Files and directories with certificates",
         note: "The old name of this setting is `directories`.",
     }
@@ -35,17 +36,19 @@ options! {
     DIRECTORIES: Vec<PathBuf> = PATHS {
         name: "directories", short: Some('d'), value_name: "PATH", section: Section::Certificates,
         topic: Some(Topic::Paths), example: Example::OldName,
+        original: Original::Differs("`directories` is the old name of cert-paths"),
         doc: "The old name of --cert-paths; the two cannot be combined",
     }
 
     RECURSIVE: bool = SWITCH {
         name: "recursive", short: Some('R'), section: Section::Certificates, used_by: &[User::Check],
+        original: Original::Same,
         doc: "Search the subdirectories of directories, too",
     }
 
     FILE_EXTENSIONS: Vec<String> = TEXTS {
         name: "file-extensions", value_name: "LIST", section: Section::Certificates, used_by: &[User::Check],
-        example: Example::Off(r#"["crt", "pem", "cer"]"#),
+        example: Example::Off(r#"["crt", "pem", "cer"]"#), original: Original::Same,
         doc: "The file name extensions of certificate files, separated by commas",
         fallback: Fallback::Words("crt,pem,cer"),
     }
@@ -53,12 +56,15 @@ options! {
     IGNORE: Vec<String> = TEXTS {
         name: "ignore", short: Some('i'), value_name: "GLOB", section: Section::Certificates, used_by: &[User::Check],
         example: Example::Off(r#"["privkey.pem", "/etc/haproxy/certs/old/**"]"#),
+        original: Original::Differs("* and ? do not match / here, and a pattern without / at its start matches whole names at \
+            the end of a path"),
         doc: "Files and directories to ignore, whether a path, HAProxy's configuration or a running HAProxy names them. \
             A pattern that begins with / matches the whole path; any other pattern matches the end of the path",
     }
 
     REFRESH_INTERVAL: Duration = DURATION {
         name: "refresh-interval", short: Some('r'), value_name: "DURATION", section: Section::Certificates,
+        original: Original::Differs("changes of files are noticed at once; this is for file systems that report none"),
         doc: "How often to search for new and changed files where the operating system does not report changes",
         fallback: Fallback::Number(|| 60),
     }
@@ -80,6 +86,7 @@ options! {
     HAPROXY_SOCKETS: Vec<String> = SOCKETS {
         name: "haproxy-sockets", short: Some('s'), value_name: "SOCKET", section: Section::Haproxy,
         topic: Some(Topic::Sockets), used_by: &[User::Check], example: Example::On(r#"["/run/haproxy/admin.sock"]"#),
+        original: Original::Differs("one socket for each path in the same order, as before; or one for all paths"),
         doc: "Admin sockets: one for all paths, or one for each path in the same order; without paths, HAProxy is \
             asked which certificates it has loaded. Commas join several sockets to one item: \
             /run/a.sock,/run/b.sock. The prefix master@ marks the socket of a master process",
@@ -88,11 +95,12 @@ options! {
 
     NO_HAPROXY_SOCKETS: bool = SWITCH {
         name: "no-haproxy-sockets", section: Section::Haproxy, topic: Some(Topic::Sockets), used_by: &[User::Check],
+        original: Original::Same,
         doc: "Use no sockets, neither those of the configuration file nor those of HAProxy configurations",
     }
 
     HAPROXY_SOCKET_KEEPALIVE: Duration = DURATION {
-        name: "haproxy-socket-keepalive", value_name: "DURATION", section: Section::Haproxy,
+        name: "haproxy-socket-keepalive", value_name: "DURATION", section: Section::Haproxy, original: Original::Same,
         doc: "How long an idle connection to a socket stays open",
         fallback: Fallback::Number(|| 10),
     }
@@ -106,7 +114,7 @@ options! {
 
     HAPROXY_CONFIG: Vec<PathBuf> = JOINED_PATHS {
         name: "haproxy-config", value_name: "FILE", section: Section::Haproxy, used_by: &[User::Check],
-        example: Example::Off(r#"["/etc/haproxy/haproxy.cfg"]"#),
+        example: Example::Off(r#"["/etc/haproxy/haproxy.cfg"]"#), original: Original::Same,
         doc: "HAProxy configurations to take certificates and admin sockets from, one item for each HAProxy: a file, \
             or a directory of *.cfg. Commas join what one HAProxy is started with as -f: \
             /etc/haproxy/haproxy.cfg,/etc/haproxy/conf.d",
@@ -156,7 +164,7 @@ options! {
     }
 
     NO_RECYCLE: bool = SWITCH {
-        name: "no-recycle", section: Section::Files,
+        name: "no-recycle", section: Section::Files, original: Original::Same,
         doc: "Ask for every certificate, even if its file has a valid staple. Without this option, --one-off asks \
             only for certificates whose staple is past half of its validity, or older than --maximum-interval",
     }
@@ -183,6 +191,8 @@ options! {
 
     MINIMUM_VALIDITY: Duration = DURATION_FROM_0 {
         name: "minimum-validity", value_name: "DURATION", section: Section::Asking,
+        original: Original::Differs("a staple is renewed at half of its validity and after an hour at the latest \
+            (maximum-interval); this is the validity that it has left then, at least"),
         doc: "The validity that a staple has left at its renewal, at least, unless that is more than half of its \
             validity. Staples are renewed at half of their validity, and after --maximum-interval at the latest",
         fallback: Fallback::Number(|| RefreshPolicy::default().minimum_validity.as_secs()),
@@ -204,6 +214,8 @@ options! {
 
     RENEWAL_THREADS: usize = NUMBER {
         name: "renewal-threads", short: Some('t'), value_name: "NUMBER", section: Section::Asking,
+        original: Original::Gone(": a request needs no thread. The setting of this name limits the open requests; its \
+            default is 64"),
         doc: "How many OCSP requests may be open at once",
         fallback: Fallback::Number(|| 64),
     }
@@ -311,7 +323,7 @@ options! {
     }
 
     ONE_OFF: bool = SWITCH {
-        name: "one-off", section: Section::Running,
+        name: "one-off", section: Section::Running, original: Original::Same,
         doc: "Do everything that is due once, print a summary, and exit; see \"Exit codes\"",
     }
 
@@ -328,11 +340,13 @@ options! {
 
     DAEMON: bool = SWITCH {
         name: "daemon", short: Some('D'), section: Section::Running, topic: Some(Topic::Background),
+        original: Original::Differs("the systemd unit overrules this with --no-daemon"),
         doc: "Run in the background; systemd does not need this",
     }
 
     NO_DAEMON: bool = SWITCH {
         name: "no-daemon", alias: Some("interactive"), section: Section::Running, topic: Some(Topic::Background),
+        original: Original::Same,
         doc: "Stay in the foreground, which is the default; wins over --daemon",
     }
 
@@ -345,6 +359,7 @@ options! {
     CONFIG: Option<PathBuf> = ONE_PATH {
         name: "config", short: Some('c'), section: Section::Running, value_name: "FILE", place: Place::CommandLine,
         used_by: &[User::Check, User::Client],
+        original: Original::Gone(": a configuration file cannot name another one"),
         doc: "The configuration file of the daemon",
         fallback: Fallback::Words("the first that exists of stapled.conf beside this program, ~/.stapled.conf and \
             /etc/stapled/stapled.conf"),
@@ -439,6 +454,7 @@ options! {
 
     VERBOSITY: Option<u8> = LEVEL {
         name: "verbosity", value_name: "0..4", section: Section::Logging, example: Example::Off("3"),
+        original: Original::Differs("the default is 3 here, and was 0"),
         doc: "How much is logged: 0 is the error that ends the program, 1 adds errors, 2 warnings, 3 actions, 4 \
             every step. `stapled log-level` changes it while the daemon runs",
         fallback: Fallback::Words("3; with --one-off: 2"),
@@ -453,13 +469,14 @@ options! {
     LOGDIR: Option<PathBuf> = LOG_DIRECTORY {
         name: "logdir", short: Some('l'), value_name: "DIR", section: Section::Logging,
         example: Example::Off(r#""/var/log/stapled/""#),
+        original: Original::Differs("one file a day; there are no files with exception traces"),
         doc: "Log into this directory, one file a day",
         note: "`true` stands for /var/log/stapled/.",
         fallback: Fallback::Words("no files; without DIR: /var/log/stapled/"),
     }
 
     SYSLOG: bool = SWITCH {
-        name: "syslog", section: Section::Logging,
+        name: "syslog", section: Section::Logging, original: Original::Same,
         doc: "Log to the syslog; the default in the background without --logdir",
     }
 
@@ -471,6 +488,7 @@ options! {
 
     QUIET: bool = SWITCH {
         name: "quiet", short: Some('q'), section: Section::Logging, used_by: &[User::Check],
+        original: Original::Differs("errors are still printed on standard error"),
         doc: "Print nothing on standard output, and only errors on standard error",
     }
 

@@ -99,7 +99,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
     let mut seen = Vec::new();
     for (key, value) in root.get_ref() {
         let name = key.get_ref().replace('_', "-");
-        let Some(option) = ALL.iter().find(|option| option.is_key() && is_named(option, &name)) else {
+        let Some(option) = ALL.iter().find(|option| option.is_key() && option.is_named(&name)) else {
             let advice = advice(&name, value.get_ref());
             return Err(file.fault(key.span(), format!("there is no setting {:?}{advice}", key.get_ref())));
         };
@@ -111,10 +111,6 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
         settings.set(option, file.given(option, value)?, origin);
     }
     Ok(settings)
-}
-
-fn is_named(option: &Declaration, name: &str) -> bool {
-    option.name == name || option.alias == Some(name)
 }
 
 /// What to do about a key that is no setting.

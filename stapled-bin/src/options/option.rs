@@ -42,6 +42,8 @@ pub(crate) struct Declaration {
     pub(crate) fallback: Fallback,
     /// Its line in the example file.
     pub(crate) example: Example,
+    /// What it was in the Python program.
+    pub(crate) original: Original,
 }
 
 /// Which values an option takes.
@@ -168,6 +170,19 @@ pub(crate) enum Example {
     OldName,
 }
 
+/// What an option was in the Python program `stapled`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Original {
+    /// There was no such option.
+    None,
+    /// The same.
+    Same,
+    /// Not quite the same; what is different here.
+    Differs(&'static str),
+    /// It has no successor; what else there is to say.
+    Gone(&'static str),
+}
+
 impl Declaration {
     /// An option of this shape, without anything else.
     pub(crate) const fn of(shape: Shape) -> Self {
@@ -186,6 +201,7 @@ impl Declaration {
             note: "",
             fallback: Fallback::Nothing,
             example: Example::Default,
+            original: Original::None,
         }
     }
 
@@ -217,6 +233,11 @@ impl Declaration {
     /// Whether the configuration file may have it.
     pub(crate) fn is_key(&self) -> bool {
         matches!(self.place, Place::Anywhere | Place::File)
+    }
+
+    /// Whether this is its name or its second name.
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        self.name == name || self.alias == Some(name)
     }
 
     /// Whether this command shows it.

@@ -2,15 +2,15 @@
 //!
 //! The format is that of Python's ConfigArgParse: `name = value`, `name: value`, `name value` or `--name value`, the name alone
 //! for a switch, lists in `[ ]` without quotes, comments after `#` or `;`, and sections, which have no meaning. The options are
-//! those of the versions 1.0 to 1.4 of the Python program.
+//! those of the versions 1.0 to 1.4 of the Python program, as the [declarations](super::declarations) say.
 
 use std::fmt::Write;
 use std::ops::RangeInclusive;
 
 use serde_json::Value as Json;
 
-use super::declarations::ALL;
-use super::option::Shape;
+use super::declarations::{ALL, CERT_PATHS, DIRECTORIES, IGNORE};
+use super::option::{Declaration, Original, Shape};
 
 /// A converted file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,21 +25,21 @@ pub(crate) struct Converted {
 pub(crate) fn convert(text: &str) -> Converted {
     let mut converted = Converted::default();
     let mut seen: Vec<(&str, usize)> = Vec::new();
-    for (number, line) in lines(text) {
+    for (number, line) in (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !is_blank(line)) {
         let Some(setting) = Setting::of(line) else {
             converted.refuse(number, line, "not understood");
             continue;
         };
-        let Some(option) = OPTIONS.iter().find(|option| option.name == setting.name) else {
+        let Some(option) = option(setting.name) else {
             converted.refuse(number, line, "there is no such option in the Python program");
             continue;
         };
-        let key = option.key.unwrap_or(option.name);
+        let key = if option.name == DIRECTORIES.declaration.name { CERT_PATHS.declaration.name } else { option.name };
         if let Some((_, first)) = seen.iter().find(|(seen, _)| *seen == key) {
             converted.refuse(number, line, &format!("set before, in line {first}"));
             continue;
         }
-        match option.value(&setting.value) {
+        match value(option, &setting.value) {
             Ok(value) => {
                 seen.push((key, number));
                 converted.add(option, key, &value, &setting.value);
@@ -54,24 +54,16 @@ pub(crate) fn convert(text: &str) -> Converted {
 /// form that TOML does not have.
 pub(crate) fn is_original(text: &str) -> bool {
     let mut section = false;
-    for line in text.lines().map(str::trim) {
-        if line.starts_with('[') && !line.starts_with("[[") {
-            section = true;
-        }
-        let Some(setting) = Setting::of(line).filter(|_| !is_blank(line)) else { continue };
-        if OPTIONS.iter().all(|option| option.name != setting.name) {
-            continue;
-        }
-        if section || setting.is_bare || line.starts_with("--") {
-            return true;
-        }
-    }
-    false
+    text.lines().map(str::trim).any(|line| {
+        section |= line.starts_with('[') && !line.starts_with("[[");
+        let setting = Setting::of(line).filter(|setting| !is_blank(line) && option(setting.name).is_some());
+        setting.is_some_and(|setting| section || setting.is_bare || line.starts_with("--"))
+    })
 }
 
-/// The lines that may be settings, with their numbers.
-fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
-    (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !is_blank(line))
+/// The option of the Python program with this name.
+fn option(name: &str) -> Option<&'static Declaration> {
+    ALL.iter().find(|option| option.is_named(name) && option.original != Original::None)
 }
 
 fn is_blank(line: &str) -> bool {
@@ -100,6 +92,16 @@ enum Value {
     Switch,
     Text(String),
     List(Vec<String>),
+}
+
+impl Value {
+    fn items(&self) -> &[String] {
+        match self {
+            Value::Switch => &[],
+            Value::Text(text) => std::slice::from_ref(text),
+            Value::List(items) => items,
+        }
+    }
 }
 
 impl<'t> Setting<'t> {
@@ -148,125 +150,28 @@ fn unquoted(text: &str) -> &str {
     text
 }
 
-/// An option of the Python program.
-struct Was {
-    name: &'static str,
-    /// The name here; none where it has no successor.
-    key: Option<&'static str>,
-    reading: Reading,
-    /// What is different here, for a comment; empty where nothing is.
-    note: &'static str,
-}
-
-/// How the items of a list are read.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Reading {
-    /// As they are.
-    Whole,
-    /// Commas separate more of them.
-    Commas,
-    /// Without those that had no effect.
-    Patterns,
-}
-
-const OPTIONS: &[Was] = &[
-    same("cert-paths"),
-    noted("directories", Some("cert-paths"), "`directories` is the old name of cert-paths"),
-    same("recursive"),
-    Was { reading: Reading::Commas, ..same("file-extensions") },
-    Was {
-        reading: Reading::Patterns,
-        note: "* and ? do not match / here, and a pattern without / at its start matches whole names at the end of a path",
-        ..same("ignore")
-    },
-    noted(
-        "refresh-interval",
-        Some("refresh-interval"),
-        "changes of files are noticed at once; this is for file systems that report none",
-    ),
-    noted(
-        "haproxy-sockets",
-        Some("haproxy-sockets"),
-        "one socket for each path in the same order, as before; or one for all paths",
-    ),
-    same("no-haproxy-sockets"),
-    same("haproxy-socket-keepalive"),
-    same("haproxy-config"),
-    same("no-recycle"),
-    noted(
-        "minimum-validity",
-        Some("minimum-validity"),
-        "a staple is renewed at half of its validity and after an hour at the latest (maximum-interval); this is the \
-         validity that it has left then, at least",
-    ),
-    noted(
-        "renewal-threads",
-        None,
-        "it has no successor: a request needs no thread. The setting of this name limits the open requests; its default is 64",
-    ),
-    noted("daemon", Some("daemon"), "the systemd unit overrules this with --no-daemon"),
-    same("no-daemon"),
-    noted("interactive", Some("no-daemon"), ""),
-    same("one-off"),
-    noted("verbosity", Some("verbosity"), "the default is 3 here, and was 0"),
-    noted("logdir", Some("logdir"), "one file a day; there are no files with exception traces"),
-    same("syslog"),
-    noted("quiet", Some("quiet"), "errors are still printed on standard error"),
-    noted("config", None, "it has no successor: a configuration file cannot name another one"),
-];
-
-/// An option with the same name and meaning.
-const fn same(name: &'static str) -> Was {
-    noted(name, Some(name), "")
-}
-
-const fn noted(name: &'static str, key: Option<&'static str>, note: &'static str) -> Was {
-    Was { name, key, reading: Reading::Whole, note }
-}
-
-impl Was {
-    /// Which values the successor takes.
-    fn shape(&self) -> Shape {
-        let successor = ALL.iter().find(|option| Some(option.name) == self.key);
-        successor.map_or(Shape::Text, |option| option.shape)
-    }
-
-    /// The value in TOML, or what is needed in its place.
-    fn value(&self, given: &Value) -> Result<String, &'static str> {
-        match (self.shape(), given) {
-            (Shape::Switch | Shape::PathOr(_), Value::Switch) => Ok("true".to_owned()),
-            (Shape::Switch, Value::Text(text)) => {
-                switch(text).map(|is_on| is_on.to_string()).ok_or("true or false is needed")
-            }
-            (Shape::Switch, Value::List(_)) => Err("true or false is needed"),
-            (Shape::PathOr(_), Value::Text(text)) if switch(text).is_some() => Ok(text.to_ascii_lowercase()),
-            (Shape::PathOr(_), Value::Text(text)) => Ok(quoted(text)),
-            (Shape::PathOr(_), Value::List(_)) => Err("one directory is needed"),
-            (Shape::Number { least, most, .. }, given) => number(given, least..=most),
-            (Shape::Duration { least }, given) => number(given, least..=u64::MAX),
-            // Of an option without a successor, for a comment.
-            (Shape::Text, Value::Switch) => Ok("true".to_owned()),
-            (Shape::Text, Value::Text(text)) => Ok(text.clone()),
-            (Shape::Text, Value::List(items)) => Ok(items.join(", ")),
-            (_, given) => {
-                let items: Vec<String> = self.items(given)?.iter().map(|item| quoted(item)).collect();
-                Ok(format!("[{}]", items.join(", ")))
-            }
+/// The value of an option in TOML, or what is needed in its place.
+fn value(option: &Declaration, given: &Value) -> Result<String, &'static str> {
+    // That of an option without a successor is for a comment.
+    let shape = if matches!(option.original, Original::Gone(_)) { Shape::Text } else { option.shape };
+    match (shape, given) {
+        (Shape::Switch | Shape::PathOr(_) | Shape::Text, Value::Switch) => Ok("true".to_owned()),
+        (Shape::Switch, Value::Text(text)) => {
+            switch(text).map(|is_on| is_on.to_string()).ok_or("true or false is needed")
         }
-    }
-
-    fn items<'v>(&self, value: &'v Value) -> Result<Vec<&'v str>, &'static str> {
-        let items: Vec<&str> = match value {
-            Value::Switch => return Err("a value is needed"),
-            Value::Text(text) => vec![text],
-            Value::List(items) => items.iter().map(String::as_str).collect(),
-        };
-        let split = items.into_iter().flat_map(|item| match self.reading {
-            Reading::Commas => item.split(',').map(str::trim).collect(),
-            Reading::Whole | Reading::Patterns => vec![item],
-        });
-        let has_effect = |item: &&str| !item.is_empty() && (self.reading != Reading::Patterns || !is_relative(item));
-        Ok(split.filter(has_effect).collect())
+        (Shape::Switch, Value::List(_)) => Err("true or false is needed"),
+        (Shape::PathOr(_), Value::Text(text)) if switch(text).is_some() => Ok(text.to_ascii_lowercase()),
+        (Shape::PathOr(_), Value::Text(text)) => Ok(quoted(text)),
+        (Shape::PathOr(_), Value::List(_)) => Err("one directory is needed"),
+        (Shape::Number { least, most, .. }, given) => number(given, least..=most),
+        (Shape::Duration { least }, given) => number(given, least..=u64::MAX),
+        (Shape::Text, given) => Ok(given.items().join(", ")),
+        (_, Value::Switch) => Err("a value is needed"),
+        (_, given) => {
+            let is_item = |item: &&String| !item.is_empty() && !(is_pattern(option) && is_relative(item));
+            let items: Vec<String> = given.items().iter().filter(is_item).map(|item| quoted(item)).collect();
+            Ok(format!("[{}]", items.join(", ")))
+        }
     }
 }
 
@@ -276,6 +181,10 @@ fn number(given: &Value, limits: RangeInclusive<u64>) -> Result<String, &'static
         _ => None,
     };
     number.map(|number| number.to_string()).ok_or("a whole number is needed, in the limits of the option")
+}
+
+fn is_pattern(option: &Declaration) -> bool {
+    option.name == IGNORE.declaration.name
 }
 
 /// Whether a pattern is a relative path, which neither program accepts.
@@ -294,24 +203,17 @@ impl Converted {
         self.unknown.push((number, format!("{line}: {why}")));
     }
 
-    fn add(&mut self, option: &Was, key: &str, value: &str, given: &Value) {
-        if option.key.is_none() {
-            self.comment(&format!("{key} = {value}: {}", option.note));
-            return;
+    fn add(&mut self, option: &Declaration, key: &str, value: &str, given: &Value) {
+        match option.original {
+            Original::Gone(why) => return self.comment(&format!("{key} = {value}: it has no successor{why}")),
+            Original::Differs(how) => self.comment(&format!("{key}: {how}")),
+            Original::Same | Original::None => {}
         }
-        if !option.note.is_empty() {
-            self.comment(&format!("{key}: {}", option.note));
-        }
-        let items: &[String] = match given {
-            Value::Switch => &[],
-            Value::Text(text) => std::slice::from_ref(text),
-            Value::List(items) => items,
-        };
-        for pattern in items.iter().filter(|item| option.reading == Reading::Patterns && is_relative(item)) {
+        for pattern in given.items().iter().filter(|item| is_pattern(option) && is_relative(item)) {
             self.comment(&format!("{key}: {pattern} had no effect: a pattern is not a relative path"));
         }
-        if matches!(option.shape(), Shape::Paths | Shape::JoinedPaths)
-            && items.iter().any(|item| !item.starts_with('/'))
+        if matches!(option.shape, Shape::Paths | Shape::JoinedPaths)
+            && given.items().iter().any(|item| !item.starts_with('/'))
         {
             let note =
                 "a relative path is resolved from the directory of this file here, and was from the working directory";
@@ -345,7 +247,7 @@ mod tests {
             ("cert-paths: ['/a', \"/b\"]  # both", "cert-paths = [\"/a\", \"/b\"]\n"),
             ("--cert-paths /a", "cert-paths = [\"/a\"]\n"),
             ("directories /a\\\"b", "cert-paths = [\"/a\\\\\\\"b\"]\n"),
-            ("file-extensions=crt,pem, cer", "file-extensions = [\"crt\", \"pem\", \"cer\"]\n"),
+            ("file-extensions=crt,pem, cer", "file-extensions = [\"crt,pem, cer\"]\n"),
             ("recursive", "recursive = true\n"),
             ("--recursive", "recursive = true\n"),
             ("recursive = False", "recursive = false\n"),

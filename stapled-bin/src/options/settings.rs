@@ -126,9 +126,9 @@ impl Settings {
 fn resolve(shape: Shape, given: &mut Given, base: &Path) {
     for word in &mut given.words {
         match shape {
-            Shape::Path | Shape::PathOr(_) | Shape::Paths => *word = base.join(&*word).into(),
+            Shape::Path | Shape::PathOr(_) | Shape::Paths => *word = within(base, Path::new(word)),
             Shape::JoinedPaths => {
-                let paths: Vec<OsString> = split(Path::new(word)).iter().map(|path| base.join(path).into()).collect();
+                let paths: Vec<OsString> = split(Path::new(word)).iter().map(|path| within(base, path)).collect();
                 *word = paths.join(OsStr::new(","));
             }
             Shape::Sockets => *word = addresses(&word.to_string_lossy(), base).into(),
@@ -142,6 +142,12 @@ fn resolve(shape: Shape, given: &mut Given, base: &Path) {
             shape.into_iter().for_each(|shape| resolve(shape, given, base));
         }
     }
+}
+
+/// A path as seen from this directory, in its shortest form.
+fn within(base: &Path, path: &Path) -> OsString {
+    let path = base.join(path);
+    std::path::absolute(&path).unwrap_or(path).into()
 }
 
 /// Resolves relative paths in addresses that commas join. An address that cannot be read stays: its use is an error.

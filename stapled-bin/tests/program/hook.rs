@@ -284,9 +284,9 @@ fn a_hook_that_cannot_be_run_is_refused_at_the_start() {
     let world = World::new();
     fs::write(world.path("text"), "").unwrap();
     for (program, words) in [
-        ("missing", "--hook: missing: No such file"),
-        ("text", "--hook: text: cannot be run: not an executable file"),
-        ("certs", "--hook: certs: cannot be run: not an executable file"),
+        ("missing", "/missing: No such file"),
+        ("text", "/text: cannot be run: not an executable file"),
+        ("certs", "/certs: cannot be run: not an executable file"),
         ("hook --loudly", "name one program, without arguments"),
     ] {
         let ended = world.run(&["--cert-paths", "certs", "--hook", program]);

@@ -137,7 +137,7 @@ fn a_check_for_nagios_has_one_line_and_the_codes_of_that_world() {
     let check = |arguments: &[&str]| status(&world, &[&["--nagios"], arguments].concat());
     let ended = check(&[]);
     assert_eq!(ended.code, 3, "{ended:?}");
-    assert!(ended.out.starts_with("STAPLED UNKNOWN - ") && ended.out.contains("no stapled answers there"), "{ended:?}");
+    assert!(ended.out.starts_with("STAPLED UNKNOWN - ") && ended.out.contains("no stapler answers there"), "{ended:?}");
     let wrong = check(&["-w", "soon"]);
     assert_eq!(wrong.code, 3, "{wrong:?}");
     let issued = world.issue("a.pem", &world.profile("a.example"));
@@ -197,7 +197,7 @@ fn a_watch_shows_the_state_again_and_again() {
     world.issue("a.pem", &world.profile("a.example"));
     let mut watch = Running::start(world.command(&["status", "--watch=1"]));
     // It goes on while no daemon answers.
-    watch.line("no stapled answers there");
+    watch.line("no stapler answers there");
     let _running = start(&world, &[]);
     watch.line("1 of 1");
     world.issue("b.pem", &world.profile("b.example"));

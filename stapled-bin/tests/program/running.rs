@@ -78,7 +78,7 @@ fn in_the_background_the_daemon_runs_until_a_signal() {
     assert!(until(PATIENCE, || world.staple("a.pem").exists()));
     let again = world.run(&arguments);
     assert_eq!(again.code, 1, "{again:?}");
-    assert!(again.err.contains(&format!("another stapled uses this file (process {pid})")), "{again:?}");
+    assert!(again.err.contains(&format!("another process uses this file (process {pid})")), "{again:?}");
     signal_to(pid, "TERM");
     assert!(until(PATIENCE, || !world.path("pid").exists()), "{}", contents(&world.path("logs")));
     assert!(until(PATIENCE, || contents(&world.path("logs")).contains("event=stopped")));

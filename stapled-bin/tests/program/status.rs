@@ -127,7 +127,7 @@ fn without_a_daemon_the_exit_code_is_4_and_with_wrong_arguments_2() {
     let world = World::new();
     let ended = status(&world, &[]);
     assert_eq!((ended.code, ended.out.as_str()), (4, ""), "{ended:?}");
-    assert!(ended.err.contains("control.sock: no stapled answers there: No such file"), "{ended:?}");
+    assert!(ended.err.contains("control.sock: no stapler answers there: No such file"), "{ended:?}");
     assert_eq!(status(&world, &["--no-such"]).code, 2);
     assert_eq!(status(&world, &["--config", "nowhere.conf"]).code, 2);
     // A server that takes the question and gives another answer, or none.

@@ -28,6 +28,7 @@ pub mod metrics_observer;
 mod notices;
 pub mod open;
 pub mod own_socket;
+pub mod pid_file;
 pub mod screen;
 #[cfg(feature = "files")]
 mod stamp;
