@@ -13,17 +13,18 @@ use stapled_core::staple::JudgePolicy;
 use stapled_core::time::span::Span;
 use stapled_haproxy::check::StapleFiles;
 use stapled_haproxy::configuration::Surroundings;
-use stapled_haproxy::{Address, AddressError, Transactions};
+use stapled_haproxy::{Address, Known, Transactions};
 
 use crate::fault::ConfigurationError;
 use crate::judging::judge_policy;
 use crate::monitoring::Monitoring;
-use crate::network::{Network, TIMEOUT};
+use crate::network::Network;
 use crate::options::declarations as option;
+use crate::options::file;
+use crate::options::kind::{PATHS, SOCKETS};
 use crate::options::option::Opt;
-use crate::options::settings::{Settings, split};
+use crate::options::settings::Settings;
 use crate::options::value::LogFormat;
-use crate::options::{file, value};
 use crate::servers::{Told, no_other, servers};
 use crate::serving::Serving;
 
@@ -33,7 +34,7 @@ pub(crate) struct Configuration {
     /// The settings, for what needs no check.
     pub(crate) settings: Settings,
     /// The HAProxys, and the paths without one. At least one.
-    pub(crate) haproxys: Vec<Haproxy>,
+    pub(crate) haproxys: Vec<Known>,
     /// The environment in which configurations of HAProxy are read.
     pub(crate) surroundings: Surroundings,
     pub(crate) staple_files: StapleFiles,
@@ -56,25 +57,6 @@ pub(crate) struct Configuration {
     pub(crate) control_group: Option<String>,
     /// Oddities of the configuration that are no errors.
     pub(crate) notes: Vec<String>,
-}
-
-/// A HAProxy, or files without one.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Haproxy {
-    pub(crate) certificates: Certificates,
-    /// The sockets that staples go to; for a configuration of HAProxy, besides those in it.
-    pub(crate) sockets: Vec<Address>,
-}
-
-/// Where the certificates of a HAProxy are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Certificates {
-    /// In a file or a directory.
-    Path(PathBuf),
-    /// In the configuration that it is started with: files and directories.
-    Configuration(Vec<PathBuf>),
-    /// Loaded: the HAProxy is asked for them.
-    Loaded,
 }
 
 /// How the program runs.
@@ -135,7 +117,7 @@ impl Configuration {
             servers,
             refresh: refresh(&settings)?,
             judging: judge_policy(&settings),
-            network: network(&settings)?,
+            network: Network::of(&settings)?,
             mode,
             logging,
             hook,
@@ -189,59 +171,34 @@ pub(crate) fn search(settings: &Settings, path: &Path) -> Result<DirectorySource
         return Err(settings.unusable(&option::FILE_EXTENSIONS, what));
     }
     let source = if extensions.is_empty() { source } else { source.extensions(extensions) };
-    let ignored = source.ignore(settings.get(&option::IGNORE));
-    ignored.map_err(|error| settings.unusable(&option::IGNORE, error.to_string()))
+    settings.tried(&option::IGNORE, |patterns| source.ignore(patterns))
 }
 
 /// The paths, each with its sockets, and the HAProxys that are known by their configuration. Without paths, the staples of those go to
 /// all sockets; without any of these, the HAProxy behind each socket is asked for its certificates.
-fn haproxys(settings: &Settings, notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let items = match settings.get(&option::NO_HAPROXY_SOCKETS) {
-        true => Vec::new(),
-        false => settings.get(&option::HAPROXY_SOCKETS),
-    };
+fn haproxys(settings: &Settings, notes: &mut Vec<String>) -> Result<Vec<Known>, ConfigurationError> {
+    let is_without = settings.get(&option::NO_HAPROXY_SOCKETS);
+    let items = if is_without { Vec::new() } else { settings.get(&option::HAPROXY_SOCKETS) };
     let sockets = sockets(settings, &option::HAPROXY_SOCKETS, &items)?;
+    let paths_in = |item: &PathBuf| Some(Known::configuration_paths(item)).filter(|paths| !paths.is_empty());
+    let paths_of = |items: Vec<PathBuf>| items.iter().map(paths_in).collect::<Option<_>>().ok_or("an empty path");
+    let configurations: Vec<_> = settings.tried(&option::HAPROXY_CONFIG, paths_of)?;
     if settings.has(&option::CERT_PATHS) || settings.has(&option::DIRECTORIES) || settings.has(&option::GROUP) {
-        return Ok([paths(settings, &items, notes)?, configured(settings, &[])?].concat());
+        return Ok([paths(settings, &items, notes)?, Known::configurations(configurations, &[])].concat());
     }
-    let configured = configured(settings, &sockets)?;
-    if !configured.is_empty() {
-        return Ok(configured);
-    }
-    let loaded = |socket| Haproxy { certificates: Certificates::Loaded, sockets: vec![socket] };
-    Ok(sockets.into_iter().map(loaded).collect())
+    Ok(match configurations.is_empty() {
+        true => Known::loaded(sockets),
+        false => Known::configurations(configurations, &sockets),
+    })
 }
 
-/// The HAProxys that are known by their configuration, each once.
-fn configured(settings: &Settings, sockets: &[Address]) -> Result<Vec<Haproxy>, ConfigurationError> {
-    let mut haproxys: Vec<Haproxy> = Vec::new();
-    for item in settings.get(&option::HAPROXY_CONFIG) {
-        let paths = split(&item);
-        if paths.is_empty() {
-            return Err(settings.unusable(&option::HAPROXY_CONFIG, "an empty path"));
-        }
-        let haproxy = Haproxy { certificates: Certificates::Configuration(paths), sockets: sockets.to_vec() };
-        if !haproxys.contains(&haproxy) {
-            haproxys.push(haproxy);
-        }
-    }
-    Ok(haproxys)
-}
-
-/// The sockets of items of this option; commas join the sockets of an item. Each socket once.
+/// The sockets of items of this option.
 fn sockets<T>(settings: &Settings, option: &Opt<T>, items: &[String]) -> Result<Vec<Address>, ConfigurationError> {
-    let mut sockets = Vec::new();
-    for text in items.iter().flat_map(|item| item.split(',')) {
-        let socket = text.trim().parse().map_err(|error: AddressError| settings.unusable(option, error.to_string()))?;
-        if !sockets.contains(&socket) {
-            sockets.push(socket);
-        }
-    }
-    Ok(sockets)
+    settings.tried(option, |_| Address::all_in(items))
 }
 
 /// The paths, each with its sockets: outside of groups, those of the only item, or of the item in the same place.
-fn paths(settings: &Settings, items: &[String], notes: &mut Vec<String>) -> Result<Vec<Haproxy>, ConfigurationError> {
+fn paths(settings: &Settings, items: &[String], notes: &mut Vec<String>) -> Result<Vec<Known>, ConfigurationError> {
     let mut option = &option::CERT_PATHS;
     if settings.has(&option::DIRECTORIES) {
         let directories = settings.origin(&option::DIRECTORIES);
@@ -267,28 +224,20 @@ fn paths(settings: &Settings, items: &[String], notes: &mut Vec<String>) -> Resu
         let item = items.get(number).or(items.first());
         paired.push((path, sockets(settings, &option::HAPROXY_SOCKETS, item.map_or(&[], std::slice::from_ref))?));
     }
-    for value::Group { paths, sockets: items } in settings.get(&option::GROUP) {
+    for group in settings.get(&option::GROUP) {
+        let (paths, items) = (PATHS.of(&group, "paths"), SOCKETS.of(&group, "sockets"));
         let items = if settings.get(&option::NO_HAPROXY_SOCKETS) { Vec::new() } else { items };
         let sockets = sockets(settings, &option::GROUP, &items)?;
         paired.extend(paths.into_iter().map(|path| (path, sockets.clone())));
     }
-    let mut haproxys: Vec<Haproxy> = Vec::new();
-    for (path, sockets) in paired {
-        let certificates = Certificates::Path(path);
-        // A path that is given twice has the sockets of both.
-        match haproxys.iter_mut().find(|haproxy| haproxy.certificates == certificates) {
-            Some(haproxy) => haproxy.sockets.extend(sockets),
-            None => haproxys.push(Haproxy { certificates, sockets }),
-        }
-    }
-    Ok(haproxys)
+    Ok(Known::paths(paired))
 }
 
-fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Result<StapleFiles, ConfigurationError> {
+fn staple_files(settings: &Settings, haproxys: &[Known], told: &[Told]) -> Result<StapleFiles, ConfigurationError> {
     let directory = settings.get(&option::STAPLE_DIR);
     if !settings.get(&option::NO_STAPLE_FILES) {
-        let is_haproxy = |one: &Haproxy| !one.sockets.is_empty() || !matches!(one.certificates, Certificates::Path(_));
-        let is_wanted = directory.is_some() || settings.has(&option::RELOAD_COMMAND) || haproxys.iter().any(is_haproxy);
+        let is_told = directory.is_some() || settings.has(&option::RELOAD_COMMAND);
+        let is_wanted = is_told || haproxys.iter().any(Known::is_haproxy);
         if settings.has(&option::LAYOUT) || !told.is_empty() && !is_wanted {
             return Ok(StapleFiles::Nowhere);
         }
@@ -304,11 +253,8 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Res
     if settings.has(&option::RELOAD_COMMAND) {
         return Err(settings.unusable(&option::RELOAD_COMMAND, both("it tells servers of staple files")));
     }
-    let without_sockets = haproxys.iter().find_map(|haproxy| match &haproxy.certificates {
-        Certificates::Path(path) if haproxy.sockets.is_empty() => Some(path.display()),
-        _ => None,
-    });
-    if let Some(path) = without_sockets.filter(|_| told.is_empty() && !settings.has(&option::LISTEN)) {
+    let files = haproxys.iter().filter(|haproxy| !haproxy.is_haproxy()).find_map(Known::path);
+    if let Some(path) = files.filter(|_| told.is_empty() && !settings.has(&option::LISTEN)).map(|path| path.display()) {
         let what = format!("the staples of {path} would go nowhere: give HAProxy sockets, or let files be written");
         return Err(settings.unusable(&option::NO_STAPLE_FILES, what));
     }
@@ -323,24 +269,20 @@ fn staple_files(settings: &Settings, haproxys: &[Haproxy], told: &[Told]) -> Res
 fn mode(settings: &Settings) -> Result<Mode, ConfigurationError> {
     let (json, one_off) = (settings.get(&option::JSON), settings.get(&option::ONE_OFF));
     let wait = settings.get(&option::WAIT);
-    if json && !one_off {
-        return Err(settings.unusable(&option::JSON, "the summary in JSON belongs to --one-off"));
+    if !one_off {
+        settings.refuse(&[&option::JSON.declaration], "the summary in JSON belongs to --one-off")?;
+        let what = "belongs to --one-off: without it, stapled tries again for ever";
+        settings.refuse(&[&option::WAIT.declaration], what)?;
     }
     if json && settings.get(&option::QUIET) {
         return Err(settings.unusable(&option::JSON, "--quiet suppresses the summary: drop one of them"));
-    }
-    if wait.is_some() && !one_off {
-        let what = "belongs to --one-off: without it, stapled tries again for ever";
-        return Err(settings.unusable(&option::WAIT, what));
     }
     if one_off {
         return Ok(Mode::OneOff { json, wait });
     }
     let pid_file = settings.get(&option::PID_FILE);
-    Ok(match settings.get(&option::DAEMON) && !settings.get(&option::NO_DAEMON) {
-        true => Mode::Background { pid_file },
-        false => Mode::Foreground { pid_file },
-    })
+    let is_daemon = settings.get(&option::DAEMON) && !settings.get(&option::NO_DAEMON);
+    Ok(if is_daemon { Mode::Background { pid_file } } else { Mode::Foreground { pid_file } })
 }
 
 fn logging(settings: &Settings, mode: &Mode) -> Logging {
@@ -359,34 +301,26 @@ fn logging(settings: &Settings, mode: &Mode) -> Logging {
 
 fn hook(settings: &Settings) -> Result<Option<HookSettings>, ConfigurationError> {
     let Some(named) = settings.get(&option::HOOK) else {
-        let durations = [&option::HOOK_TIMEOUT, &option::HOOK_DEBOUNCE, &option::HOOK_EXPIRING];
-        let stray = durations.into_iter().find(|option| settings.has(option)).map(|option| settings.origin(option));
-        let stray = stray.or(settings.has(&option::HOOK_EVENTS).then(|| settings.origin(&option::HOOK_EVENTS)));
-        let refused = |place| ConfigurationError::Setting { place, what: "belongs to hook".to_owned() };
-        return stray.map_or(Ok(None), |place| Err(refused(place)));
+        let [timeout, debounce] = [&option::HOOK_TIMEOUT.declaration, &option::HOOK_DEBOUNCE.declaration];
+        let of_hook = [timeout, debounce, &option::HOOK_EXPIRING.declaration, &option::HOOK_EVENTS.declaration];
+        return settings.refuse(&of_hook, "belongs to hook").map(|()| None);
     };
-    let unusable = |what: String| {
-        let what = format!("{}: {what}; name one program, without arguments", named.display());
-        settings.unusable(&option::HOOK, what)
-    };
-    let mut hook = HookSettings::new(&named).map_err(|error| unusable(error.to_string()))?;
+    let mut hook = settings.tried(&option::HOOK, |_| HookSettings::new(&named))?;
     hook.timeout = settings.get(&option::HOOK_TIMEOUT);
     hook.debounce = settings.get(&option::HOOK_DEBOUNCE);
     hook.expiring = settings.get(&option::HOOK_EXPIRING);
-    let lists = settings.get(&option::HOOK_EVENTS);
-    let events = lists.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
-    hook.events(events).map(Some).map_err(|error| settings.unusable(&option::HOOK_EVENTS, error.to_string()))
+    settings.tried(&option::HOOK_EVENTS, |events| hook.events(events)).map(Some)
 }
 
 fn reload(settings: &Settings, servers: &[Told]) -> Result<Option<ReloadSettings>, ConfigurationError> {
     let Some(command) = settings.get(&option::RELOAD_COMMAND).filter(|_| !settings.has(&option::LAYOUT)) else {
-        let durations = [&option::RELOAD_PAUSE, &option::RELOAD_TIMEOUT];
-        let is_used = servers.iter().any(|(_, reload)| reload.is_some());
-        let stray = durations.into_iter().find(|option| settings.has(option) && !is_used);
-        return stray.map_or(Ok(None), |option| Err(settings.unusable(option, "belongs to reload-command")));
+        if servers.iter().all(|(_, reload)| reload.is_none()) {
+            let durations = [&option::RELOAD_PAUSE.declaration, &option::RELOAD_TIMEOUT.declaration];
+            settings.refuse(&durations, "belongs to reload-command")?;
+        }
+        return Ok(None);
     };
-    let unusable = |what: String| settings.unusable(&option::RELOAD_COMMAND, what);
-    let reload = ReloadSettings::new(&command).map_err(|error| unusable(error.to_string()))?;
+    let reload = settings.tried(&option::RELOAD_COMMAND, |_| ReloadSettings::new(&command))?;
     let (pause, timeout) = (settings.get(&option::RELOAD_PAUSE), settings.get(&option::RELOAD_TIMEOUT));
     Ok(Some(reload.pause(pause).timeout(timeout)))
 }
@@ -407,11 +341,4 @@ fn refresh(settings: &Settings) -> Result<RefreshPolicy, ConfigurationError> {
     }
     let what = format!("{least} is more than maximum-interval, which is {most} unless it is set");
     Err(settings.unusable(&option::MINIMUM_INTERVAL, what))
-}
-
-fn network(settings: &Settings) -> Result<Network, ConfigurationError> {
-    let network = Network::of(settings)?;
-    // A fetcher is made here so that --check-config finds an unusable proxy.
-    network.fetcher(TIMEOUT).map_err(|error| settings.unusable(&option::HTTP_PROXY, error.to_string()))?;
-    Ok(network)
 }

@@ -12,7 +12,7 @@ use crate::configuration::Configuration;
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::{declarations as option, file};
-use crate::summary::last_line;
+use crate::summary::exit_code;
 
 /// The options that say where the daemon answers.
 pub(crate) type DaemonArguments = Options<arguments::Client>;
@@ -42,12 +42,14 @@ pub(crate) fn ask(
     kept: &mut dyn FnMut(&Line) -> bool,
 ) -> Result<Last, ClientError> {
     client.ask(question, &mut |text, line| {
-        let is_kept = kept(line);
-        match line {
-            _ if !json || !is_kept => Ok(()),
-            Line::Last(last) => write!(out, "{}", last_line(&last.totals, last.verdict, Some(last))),
-            _ => writeln!(out, "{text}").and_then(|()| out.flush()),
+        if !kept(line) || !json {
+            return Ok(());
         }
+        match line {
+            Line::Last(last) => write!(out, "{}", last.to_json(exit_code(last.verdict)))?,
+            _ => writeln!(out, "{text}")?,
+        }
+        out.flush()
     })
 }
 
@@ -61,22 +63,20 @@ pub(crate) async fn answer(socket: OwnSocket, control: Control) {
 /// The control socket at the configured path, or at the usual one if this user can create it.
 pub(crate) fn socket(configuration: &Configuration) -> Result<Option<OwnSocket>, OwnSocketError> {
     let socket = match &configuration.control_socket {
-        Some(path) => Some(OwnSocket::make(path)?),
+        Some(path) => OwnSocket::make(path)?,
         None => match OwnSocket::make_with_directory(&usual_path()) {
-            Ok(socket) => {
-                tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
-                Some(socket)
-            }
+            Ok(socket) => socket,
             Err(error) => {
                 tracing::info!(event = "control_unavailable", "`stapled status` gets no answers: {error}");
-                None
+                return Ok(None);
             }
         },
     };
-    if let (Some(socket), Some(group)) = (&socket, &configuration.control_group) {
+    tracing::debug!(event = "control", path = %socket.path().display(), "`stapled status` is answered");
+    if let Some(group) = &configuration.control_group {
         socket.share_with(group)?;
     }
-    Ok(socket)
+    Ok(Some(socket))
 }
 
 /// The path of the socket where no other is configured.

@@ -10,12 +10,6 @@ use crate::options::settings::Settings;
 /// These options, for a command.
 pub(crate) type Judging = Options<arguments::Judging>;
 
-impl Judging {
-    pub(crate) fn policy(&self) -> JudgePolicy {
-        judge_policy(&self.settings)
-    }
-}
-
 /// The policy that settings ask for.
 pub(crate) fn judge_policy(settings: &Settings) -> JudgePolicy {
     let weak = |allowed| if allowed { Weak::Allow } else { Weak::Deny };

@@ -2,7 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
-use std::io::{self, IsTerminal};
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -101,14 +101,7 @@ pub(crate) fn start(logging: &Logging, stderr: Option<&Terminal>) -> Result<Star
         layers.push(layer(Form::Journal, not_waiting(journal, &mut guards)));
     } else if let Some(terminal) = stderr {
         let writer = not_waiting(terminal.clone(), &mut guards);
-        let is_journal = std::env::var_os("JOURNAL_STREAM").is_some() && !io::stderr().is_terminal();
-        let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-        let form = match logging.format {
-            LogFormat::Json => Form::Json,
-            _ if is_journal => Form::Priority,
-            _ if colours => Form::Coloured,
-            _ => Form::Time,
-        };
+        let form = if logging.format == LogFormat::Json { Form::Json } else { Form::of_stderr() };
         let highest = if logging.quiet { LevelFilter::ERROR } else { LevelFilter::TRACE };
         layers.push(layer(form, writer).with_filter(highest).boxed());
     }

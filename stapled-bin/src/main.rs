@@ -21,13 +21,10 @@ mod network;
 mod once;
 mod options;
 mod progress;
-#[cfg(feature = "redis")]
-mod redis_address;
 mod run;
 mod run_error;
 mod servers;
 mod serving;
-mod shared_cache;
 mod show;
 mod signals;
 mod stderr;
@@ -38,15 +35,16 @@ mod wiring;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
-use stapled_core::hook::settings::HELP;
-use stapled_haproxy::{Haproxy, Processes};
+use stapled_core::hook::settings::HookSettings;
+use stapled_core::overview::nagios::NagiosCheck;
+use stapled_haproxy::{Haproxy, Known, Processes};
 
 use crate::commands::answer::{CommandError, GOOD, answer, exit};
 use crate::commands::{check, clean, convert_config, fetch, inspect, log_level, probe, renew, serve, status, verify};
-use crate::configuration::{Certificates, Configuration, Invocation, Mode};
+use crate::configuration::{Configuration, Invocation, Mode};
 use crate::daemon::Detached;
 use crate::documents::{completions, manual};
 use crate::fault::ConfigurationError;
@@ -68,7 +66,7 @@ use crate::text::{nearest, visible};
     version,
     after_help = "`stapled --help` says more: examples, the configuration file, exit codes; `stapled COMMAND --help` of a \
                   command.",
-    after_long_help = AFTER_HELP.replace("{HOOK}", &indented(HELP)),
+    after_long_help = AFTER_HELP.replace("{HOOK}", HookSettings::HELP),
     max_term_width = 100,
     args_conflicts_with_subcommands = true
 )]
@@ -79,13 +77,8 @@ struct Cli {
 
     #[command(flatten)]
     options: Options<Daemon>,
-
-    /// Words that belong to no option: refused, with advice.
-    #[arg(hide = true)]
-    stray: Vec<String>,
 }
 
-/// A command.
 #[derive(Subcommand, Debug)]
 enum Command {
     Check(Box<check::Check>),
@@ -114,6 +107,8 @@ struct Completions {
 }
 
 fn main() -> ExitCode {
+    // For TLS to Redis. If this fails, there is a provider.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     exit(Cli::of_process().and_then(Cli::run))
 }
 
@@ -121,25 +116,18 @@ impl Cli {
     /// The parsed command line. Where clap has the last word (a mistake, or help), the process ends here.
     fn of_process() -> Result<Self, CommandError> {
         let first = std::env::args_os().nth(1).map(|word| word.to_string_lossy().into_owned());
-        let cli = Cli::try_parse().map_err(|error| match first {
-            // The options of a misspelled command are unknown as well. The advice is about the command.
-            Some(first)
-                if error.kind() == ErrorKind::UnknownArgument && !first.starts_with('-') && !is_command(&first) =>
-            {
-                stray(first)
-            }
+        let of_command = first.is_some_and(|first| is_command(&first));
+        let cli = Cli::try_parse().map_err(|error| match error.get(ContextKind::InvalidSubcommand) {
+            Some(ContextValue::String(word)) if !of_command => stray(word.clone()),
             // In the world of Nagios, 2 means that something is critical.
             _ if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
                 let _ = error.print();
-                std::process::exit(status::NAGIOS_UNKNOWN.into())
+                std::process::exit(NagiosCheck::unknown("wrong arguments").exit_code().into())
             }
             _ => error.exit(),
         })?;
         if cli.command.is_some() {
             return Ok(cli);
-        }
-        if let Some(word) = cli.stray.first() {
-            return Err(stray(word.clone()).into());
         }
         // An option with several values took the command for one of them.
         match cli.values().into_iter().find(|value| is_command(value)) {
@@ -151,9 +139,8 @@ impl Cli {
     /// The values of the options that take several.
     fn values(&self) -> Vec<String> {
         let given = &self.options.settings;
-        let paths =
-            [&option::CERT_PATHS, &option::DIRECTORIES, &option::HAPROXY_CONFIG].map(|option| given.get(option));
-        let paths = paths.into_iter().flatten().map(|path| path.to_string_lossy().into_owned());
+        let paths = [&option::CERT_PATHS, &option::DIRECTORIES, &option::HAPROXY_CONFIG].into_iter();
+        let paths = paths.flat_map(|option| given.get(option)).map(|path| path.to_string_lossy().into_owned());
         paths.chain(given.get(&option::HAPROXY_SOCKETS)).collect()
     }
 
@@ -180,7 +167,7 @@ impl Cli {
         if matches!(configuration.mode, Mode::Background { .. }) {
             // Before the runtime starts: its threads do not survive the fork.
             match daemon::detach().map_err(CommandError::Background)? {
-                Detached::Parent(word) => return Ok(word.wait()),
+                Detached::Parent(code) => return Ok(code),
                 Detached::Child(child) => ready = Some(child),
             }
         }
@@ -221,18 +208,11 @@ impl Command {
 fn checked(configuration: &Configuration) -> Result<u8, CommandError> {
     let haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
     let of_haproxys = haproxys.iter().flat_map(Haproxy::notes).map(|note| visible(&note));
-    let missing = configuration.haproxys.iter().filter_map(|haproxy| match &haproxy.certificates {
-        Certificates::Path(path) if !path.exists() => Some(path.display()),
-        _ => None,
-    });
-    let missing = missing.map(|path| format!("{path} does not exist, or this user cannot see it"));
+    let missing = configuration.haproxys.iter().filter_map(Known::path).filter(|path| !path.exists());
+    let missing = missing.map(|path| format!("{} does not exist, or this user cannot see it", path.display()));
     let notes = configuration.notes.iter().cloned().chain(of_haproxys).chain(missing);
-    let mut out = io::stdout().lock();
-    for note in notes {
-        let _ = writeln!(out, "note: {note}");
-    }
-    let _ = writeln!(out, "configuration ok");
-    Ok(GOOD)
+    let notes: String = notes.map(|note| format!("note: {note}\n")).collect();
+    answer(&mut io::stdout(), &format!("{notes}configuration ok\n"), GOOD)
 }
 
 /// The error about a word that belongs to no option.
@@ -242,11 +222,6 @@ fn stray(stray: String) -> ConfigurationError {
         Some(command) => ConfigurationError::Command { command: command.to_owned(), stray },
         None => ConfigurationError::Stray { stray },
     }
-}
-
-/// Lines as a section of the help.
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }
 
 fn is_command(word: &str) -> bool {
@@ -304,6 +279,7 @@ Signals:
 
 Hook:
 {HOOK}
+
 Exit codes:
   0    stopped by a signal; with --one-off, at the end of --wait: every certificate that has an OCSP URL and is not
        expired has a verified staple, every request that was due was answered, and every server has confirmed its staples

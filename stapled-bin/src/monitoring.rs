@@ -23,14 +23,13 @@ impl Monitoring {
     /// What the settings say.
     pub(crate) fn of(settings: &Settings) -> Result<Self, ConfigurationError> {
         let file = settings.get(&option::METRICS_FILE);
-        let address = settings.get(&option::HTTP).map(|text| text.parse::<WebAddress>());
-        let http = address.transpose().map_err(|error| settings.unusable(&option::HTTP, error.to_string()))?;
+        let http = settings.tried(&option::HTTP, |text| text.map(|text| text.parse::<WebAddress>()).transpose())?;
         if file.as_ref().is_some_and(|file| file.extension().is_none_or(|extension| extension != "prom")) {
             let what = "the textfile collector reads only files whose name ends in .prom";
             return Err(settings.unusable(&option::METRICS_FILE, what));
         }
-        if http.is_none() && file.is_none() && settings.has(&option::METRICS_CERTIFICATES) {
-            return Err(settings.unusable(&option::METRICS_CERTIFICATES, "belongs to http or metrics-file"));
+        if http.is_none() && file.is_none() {
+            settings.refuse(&[&option::METRICS_CERTIFICATES.declaration], "belongs to http or metrics-file")?;
         }
         Ok(Monitoring { http, file, certificates: settings.get(&option::METRICS_CERTIFICATES) })
     }

@@ -9,22 +9,17 @@ use stapled_core::overrides::ResponderOverrides;
 use stapled_core::staple::JudgePolicy;
 
 use crate::fault::ConfigurationError;
-use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
 use crate::options::settings::Settings;
-use crate::shared_cache::SharedCache;
 
 /// How long one request of the daemon may take.
-pub(crate) const TIMEOUT: Duration = Duration::from_secs(15);
+const TIMEOUT: Duration = Duration::from_secs(15);
 
-/// The options that say how responders are reached, for a command.
-pub(crate) type NetworkArguments = Options<arguments::Network>;
-
-impl NetworkArguments {
-    pub(crate) fn network(&self) -> Result<Network, ConfigurationError> {
-        Network::of(&self.settings)
-    }
-}
+#[cfg(feature = "redis")]
+type SharedCache = stapled_redis::RedisAddress;
+/// A build without Redis has none.
+#[cfg(not(feature = "redis"))]
+type SharedCache = std::convert::Infallible;
 
 /// How responders are reached.
 #[derive(Clone, Debug)]
@@ -32,26 +27,32 @@ pub(crate) struct Network {
     settings: Settings,
     /// Responders that are asked instead of others.
     pub(crate) overrides: ResponderOverrides,
+    /// The Redis through which several processes share the answers of responders.
     shared_cache: Option<SharedCache>,
 }
 
 impl Network {
     /// The network that settings ask for.
     pub(crate) fn of(settings: &Settings) -> Result<Network, ConfigurationError> {
-        if settings.has(&option::NO_PROXY) && !settings.has(&option::HTTP_PROXY) {
+        if !settings.has(&option::HTTP_PROXY) {
             let what = "belongs to http-proxy; for the proxies of the environment, set no_proxy there";
-            return Err(settings.unusable(&option::NO_PROXY, what));
+            settings.refuse(&[&option::NO_PROXY.declaration], what)?;
         }
-        let (overrides, shared_cache) = (overrides(settings)?, SharedCache::of(settings)?);
-        Ok(Network { settings: settings.clone(), overrides, shared_cache })
+        let (overrides, shared_cache) = (overrides(settings)?, shared_cache(settings)?);
+        let network = Network { settings: settings.clone(), overrides, shared_cache };
+        // A fetcher is made here so that --check-config finds an unusable proxy.
+        settings.tried(&option::HTTP_PROXY, |_| network.fetcher(TIMEOUT))?;
+        Ok(network)
     }
 
-    /// The fetcher of the daemon: an HTTP client, whose answers are shared if the settings say so. Shared answers are judged
-    /// by this policy.
+    /// The HTTP client of the daemon, whose answers are shared if the settings say so. Shared answers are judged by this policy.
     pub(crate) fn shared_fetcher(&self, policy: JudgePolicy) -> Result<Arc<dyn OcspFetcher>, HttpFetcherError> {
         let fetcher = self.fetcher(TIMEOUT)?;
         Ok(match &self.shared_cache {
-            Some(cache) => cache.around(fetcher, policy),
+            #[cfg(feature = "redis")]
+            Some(address) => Arc::new(stapled_redis::SharedFetcher::new(fetcher, address).judge_policy(policy)),
+            #[cfg(not(feature = "redis"))]
+            Some(never) => match (*never, policy) {},
             None => Arc::new(fetcher),
         })
     }
@@ -71,15 +72,28 @@ impl Network {
     }
 }
 
+#[cfg(feature = "redis")]
+fn shared_cache(settings: &Settings) -> Result<Option<SharedCache>, ConfigurationError> {
+    let read = |address: String| match settings.is_argument(&option::SHARED_CACHE) {
+        true => SharedCache::from_argument(&address, "write the address into the configuration file"),
+        false => address.parse(),
+    };
+    settings.tried(&option::SHARED_CACHE, |address| address.map(read).transpose())
+}
+
+#[cfg(not(feature = "redis"))]
+fn shared_cache(settings: &Settings) -> Result<Option<SharedCache>, ConfigurationError> {
+    let missing = "this program was built without the feature `redis`";
+    settings.refuse(&[&option::SHARED_CACHE.declaration], missing).map(|()| None)
+}
+
 fn overrides(settings: &Settings) -> Result<ResponderOverrides, ConfigurationError> {
-    let mut overrides = ResponderOverrides::new();
-    for text in settings.get(&option::RESPONDER) {
-        let replaced = overrides.replace_by_text(&text);
-        overrides = replaced.map_err(|error| settings.unusable(&option::RESPONDER, error.to_string()))?;
-    }
-    for certificate in settings.get(&option::OFF) {
-        overrides = overrides.off(&certificate).map_err(|error| settings.unusable(&option::OFF, error.to_string()))?;
-    }
-    let Some(url) = settings.get(&option::DEFAULT_RESPONDER) else { return Ok(overrides) };
-    overrides.without_url(&url).map_err(|error| settings.unusable(&option::DEFAULT_RESPONDER, error.to_string()))
+    let texts = |texts: Vec<String>| {
+        texts.iter().try_fold(ResponderOverrides::new(), |overrides, text| overrides.replace_by_text(text))
+    };
+    let overrides = settings.tried(&option::RESPONDER, texts)?;
+    let off = |names: Vec<String>| names.iter().try_fold(overrides, |overrides, name| overrides.off(name));
+    let overrides = settings.tried(&option::OFF, off)?;
+    let without_url = |url: Option<String>| url.iter().try_fold(overrides, |overrides, url| overrides.without_url(url));
+    settings.tried(&option::DEFAULT_RESPONDER, without_url)
 }

@@ -16,7 +16,7 @@ use crate::logging;
 use crate::progress::{Progress, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
-use crate::summary::{exit_code, write_json, write_table};
+use crate::summary::{exit_code, write_table};
 use crate::wiring::{self, WiringError};
 
 /// Makes the passes of `--one-off`, and returns the exit code.
@@ -77,7 +77,7 @@ fn print(summary: &Summary, verdict: Verdict, quiet: bool, json: bool) {
     }
     let mut out = io::stdout().lock();
     let written = match json {
-        true => write_json(&summary.rows, &summary.totals, verdict, &mut out),
+        true => out.write_all(summary.to_json(exit_code(verdict)).as_bytes()),
         false => write_table(summary, Columns::Few, &mut out),
     };
     // A reader that closed the pipe has seen enough.

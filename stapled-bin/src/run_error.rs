@@ -39,13 +39,7 @@ impl RunError {
     pub(crate) fn exit_code(&self) -> u8 {
         match self {
             RunError::Logging(_) | RunError::Wiring(_) => 2,
-            RunError::PidFile(_)
-            | RunError::ControlSocket(_)
-            | RunError::Http(_)
-            | RunError::Listen(_)
-            | RunError::Io(_)
-            | RunError::Scheduler(_)
-            | RunError::BrokenOff => 1,
+            _ => 1,
         }
     }
 }

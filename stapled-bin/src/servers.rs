@@ -1,7 +1,6 @@
 //! Servers that read staples from files, as the configuration names them.
 
 use stapled_core::hook::reload::ReloadSettings;
-use stapled_core::io::directory::DirectorySource;
 use stapled_core::io::file::server::{FileServer, FileServerError};
 use stapled_haproxy::check::StapleFiles;
 
@@ -51,8 +50,7 @@ fn server(settings: &Settings, of: &Table, before: &[Told]) -> Result<Told, Stri
     })?;
     let certificates = TEXTS.of(of, "certificates");
     if !certificates.is_empty() {
-        let wanted = DirectorySource::new("/").ignore(certificates).map_err(|error| error.to_string())?;
-        server = server.only(move |file| wanted.ignores(file));
+        server = server.only_matching(&certificates).map_err(|error| error.to_string())?;
     }
     let others: Vec<FileServer> = before.iter().map(|(server, _)| server.clone()).collect();
     let server = server.beside(&others).map_err(|error| error.to_string())?;
@@ -60,20 +58,14 @@ fn server(settings: &Settings, of: &Table, before: &[Told]) -> Result<Told, Stri
     let pause = DURATION_OR_NONE.of(of, "reload-pause").unwrap_or_else(|| settings.get(&option::RELOAD_PAUSE));
     let timeout = DURATION_OR_NONE.of(of, "reload-timeout").unwrap_or_else(|| settings.get(&option::RELOAD_TIMEOUT));
     let reload = ReloadSettings::new(&command).map_err(|error| format!("reload: {error}"))?;
-    let reload = reload.of_server(server.name()).pause(pause).timeout(timeout);
-    let reload = if server.preset().reload_after_withdrawals { reload.after_withdrawals() } else { reload };
+    let reload = server.told_by(reload.pause(pause).timeout(timeout));
     Ok((server, Some(reload)))
 }
 
 /// Checks that no server would have the files that are written for HAProxy.
 pub(crate) fn no_other(settings: &Settings, servers: &[Told], files: &StapleFiles) -> Result<(), ConfigurationError> {
-    let directory = match files {
-        StapleFiles::Nowhere => return Ok(()),
-        StapleFiles::In(directory) => Some(directory.as_path()),
-        _ => None,
-    };
     servers.iter().try_for_each(|(server, _)| {
         let refused = |error| settings.unusable(&option::SERVER, format!("{}: {error}", server.name()));
-        server.apart_from_files("HAProxy", directory).map_err(refused)
+        files.apart_from(server).map_err(refused)
     })
 }

@@ -17,15 +17,11 @@ pub(crate) struct Serving {
 impl Serving {
     /// The responder of these settings, if they name an address for it.
     pub(crate) fn of(settings: &Settings) -> Result<Option<Self>, ConfigurationError> {
-        let (texts, allowed) = (settings.get(&option::LISTEN), settings.get(&option::ALLOW_ISSUER));
-        if texts.is_empty() {
-            let stray = || settings.unusable(&option::ALLOW_ISSUER, "belongs to listen");
-            return if allowed.is_empty() { Ok(None) } else { Err(stray()) };
+        if !settings.has(&option::LISTEN) {
+            return settings.refuse(&[&option::ALLOW_ISSUER.declaration], "belongs to listen").map(|()| None);
         }
-        let read = |text: &String| match settings.get(&option::LISTEN_ANYWHERE) {
-            true => WebAddress::anywhere(text),
-            false => text.parse(),
-        };
+        let anywhere = settings.get(&option::LISTEN_ANYWHERE);
+        let read = |text: &String| if anywhere { WebAddress::anywhere(text) } else { text.parse() };
         let refused = |error| match error {
             AddressError::NotLoopback(at) => {
                 let what = format!("{at} is not a loopback address; if other machines may ask, add listen-anywhere");
@@ -33,9 +29,8 @@ impl Serving {
             }
             error => settings.unusable(&option::LISTEN, error.to_string()),
         };
-        let addresses = texts.iter().map(read).collect::<Result<_, _>>().map_err(refused)?;
-        let issuers = allowed.iter().map(|text| AllowedIssuer::read(text)).collect::<Result<_, _>>();
-        let issuers = issuers.map_err(|error| settings.unusable(&option::ALLOW_ISSUER, error.to_string()))?;
-        Ok(Some(Serving { addresses, issuers }))
+        let addresses = settings.get(&option::LISTEN).iter().map(read).collect::<Result<_, _>>().map_err(refused)?;
+        let issuers = |texts: Vec<String>| texts.iter().map(|text| AllowedIssuer::read(text)).collect();
+        Ok(Some(Serving { addresses, issuers: settings.tried(&option::ALLOW_ISSUER, issuers)? }))
     }
 }

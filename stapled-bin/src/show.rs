@@ -1,6 +1,5 @@
 //! Shows the running daemon: the HTTP server, and the file for Prometheus' node_exporter.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use stapled_core::control::Control;
@@ -16,7 +15,7 @@ use tokio::task::JoinSet;
 
 use crate::monitoring::Monitoring;
 use crate::run_error::RunError;
-use crate::summary::last_line;
+use crate::summary::exit_code;
 
 /// Shows the numbers and the state, until the tasks are dropped.
 pub(crate) async fn show(
@@ -29,10 +28,20 @@ pub(crate) async fn show(
     if let Some(address) = &monitoring.http {
         let web = Web::listen(address).await?;
         tracing::info!(event = "http", address = %web.address(), "numbers and state are shown over HTTP");
-        tasks.spawn(web.serve(metrics.clone(), conclude(control.clone())));
+        let control = control.clone();
+        // The rule of `stapled status`, and its last line.
+        let conclude: Conclude = Arc::new(move |totals| {
+            let last = control.last_of_all(totals);
+            Conclusion::new(last.verdict == Verdict::Fine, last.to_json(exit_code(last.verdict)).trim_end())
+        });
+        tasks.spawn(web.serve(metrics.clone(), conclude));
     }
-    if let Some(file) = &monitoring.file {
-        tasks.spawn(write(metrics.clone(), file.clone()));
+    if let (metrics, Some(file)) = (metrics.clone(), monitoring.file.clone()) {
+        tasks.spawn(async move {
+            let what = format!("{}: the numbers for monitoring cannot be written", file.display());
+            let failed = |error: &_| tracing::warn!(event = "metrics_file_failed", "{what}: {error}");
+            metrics.keep_written(&file, failed).await;
+        });
     }
     Ok(tasks)
 }
@@ -52,22 +61,4 @@ pub(crate) fn counted(metrics: &Metrics) -> Arc<Handshakes> {
     let handshakes = Arc::new(Handshakes::default());
     metrics.add(handshakes.clone());
     handshakes
-}
-
-/// The rule of `stapled status`, and its last line.
-fn conclude(control: Control) -> Conclude {
-    Arc::new(move |totals| {
-        let last = control.last_of_all(totals);
-        let line = last_line(&last.totals, last.verdict, Some(&last));
-        Conclusion::new(last.verdict == Verdict::Fine, line.trim_end())
-    })
-}
-
-/// Keeps the file written. A failure is logged when it begins.
-async fn write(metrics: Metrics, file: PathBuf) {
-    let failed = |error: &std::io::Error| {
-        let what = "the numbers for monitoring cannot be written";
-        tracing::warn!(event = "metrics_file_failed", "{}: {what}: {error}", file.display());
-    };
-    metrics.keep_written(&file, failed).await;
 }

@@ -46,15 +46,10 @@ impl Signals {
     /// The number of the next signal to stop.
     pub(crate) async fn stop(&mut self) -> u8 {
         loop {
-            match self.next().await {
-                Asked::Stop(number) => return number,
-                Asked::Reload => {
-                    tracing::info!(
-                        event = "hang_up",
-                        "SIGHUP is ignored: a single pass does not read its configuration again"
-                    )
-                }
+            if let Asked::Stop(number) = self.next().await {
+                return number;
             }
+            tracing::info!(event = "hang_up", "SIGHUP is ignored: a single pass does not read its configuration again");
         }
     }
 }

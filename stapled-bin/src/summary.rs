@@ -2,12 +2,9 @@
 
 use std::io::{self, Write};
 
-use serde::Serialize;
-use stapled_core::control::protocol::{Daemon, Last};
 use stapled_core::io::screen::Screen;
 use stapled_core::overview::columns::{Columns, Table};
-use stapled_core::overview::json::json_line;
-use stapled_core::overview::{Row, Summary, Totals, Verdict};
+use stapled_core::overview::{Summary, Verdict};
 
 /// The exit code of a verdict.
 pub(crate) fn exit_code(verdict: Verdict) -> u8 {
@@ -18,32 +15,6 @@ pub(crate) fn exit_code(verdict: Verdict) -> u8 {
     }
 }
 
-/// The last line of JSON: the totals with the exit code, and what a daemon says of itself.
-pub(crate) fn last_line(totals: &Totals, verdict: Verdict, of: Option<&Last>) -> String {
-    #[derive(Serialize)]
-    struct Counted<'a> {
-        #[serde(flatten)]
-        totals: &'a Totals,
-        exit_code: u8,
-    }
-    #[derive(Serialize)]
-    struct Line<'a> {
-        totals: Counted<'a>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        scanning: Option<bool>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        daemon: Option<&'a Daemon>,
-    }
-    let totals = Counted { totals, exit_code: exit_code(verdict) };
-    json_line(&Line { totals, scanning: of.map(|last| last.scanning), daemon: of.map(|last| &last.daemon) })
-}
-
-/// One JSON object per line: every row, then the totals.
-pub(crate) fn write_json(rows: &[Row], totals: &Totals, verdict: Verdict, out: &mut dyn Write) -> io::Result<()> {
-    rows.iter().try_for_each(|row| out.write_all(json_line(row).as_bytes()))?;
-    out.write_all(last_line(totals, verdict, None).as_bytes())
-}
-
 /// A table for standard output, then the problems in words and the totals.
 pub(crate) fn write_table(summary: &Summary, columns: Columns, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{}{summary}", Table::new(&summary.rows, columns).on(Screen::of_output()))
@@ -51,6 +22,7 @@ pub(crate) fn write_table(summary: &Summary, columns: Columns, out: &mut dyn Wri
 
 #[cfg(test)]
 mod tests {
+    use stapled_core::overview::Row;
     use stapled_core::overview::row::{Server, ServerState, State};
 
     use super::*;
@@ -107,18 +79,5 @@ mod tests {
             "{text}"
         );
         assert_eq!(lines.get(3), Some(&"1 in all, 1 good; not taken by a server: 1"));
-    }
-
-    #[test]
-    fn json_ends_with_the_totals() {
-        let mut out = Vec::new();
-        let Summary { rows, totals, .. } = Summary::with(vec![row(State::Revoked, &[])]);
-        write_json(&rows, &totals, totals.verdict, &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
-        let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(objects.len(), 2);
-        assert_eq!(objects.first().unwrap().get("state").unwrap(), "revoked");
-        assert_eq!(objects.last().unwrap().pointer("/totals/exit_code").unwrap(), 3);
-        assert_eq!(objects.last().unwrap().pointer("/totals/revoked").unwrap(), 1);
     }
 }

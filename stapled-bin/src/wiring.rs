@@ -1,6 +1,6 @@
 //! The configuration made into a stapler.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use stapled_core::event::Observer;
@@ -11,9 +11,9 @@ use stapled_core::io::memory_source::MemorySource;
 use stapled_core::metrics::Metrics;
 use stapled_core::responder::Responder;
 use stapled_core::stapler::{BuildError, Stapler};
-use stapled_haproxy::{Haproxy, Haproxys, NamedSockets, Processes};
+use stapled_haproxy::{Haproxy, Haproxys, Known, NamedSockets, Processes};
 
-use crate::configuration::{self, Certificates, Configuration, search};
+use crate::configuration::{Configuration, search};
 use crate::fault::ConfigurationError;
 use crate::options::declarations as option;
 
@@ -25,10 +25,8 @@ const STATE_DIRECTORY: &str = "/var/lib/stapled";
 pub(crate) enum WiringError {
     #[error(transparent)]
     Http(#[from] HttpFetcherError),
-    #[error("--issuer-dir {directory}: {error}")]
-    IssuerDirectory { directory: String, error: std::io::Error },
     #[error(transparent)]
-    Haproxy(#[from] HaproxyError),
+    Setting(#[from] ConfigurationError),
     #[error(transparent)]
     Build(#[from] BuildError),
 }
@@ -36,35 +34,20 @@ pub(crate) enum WiringError {
 /// Why a HAProxy cannot be opened: its configuration cannot be read, or a setting is unusable.
 pub(crate) type HaproxyError = ConfigurationError;
 
-/// Opens the HAProxys of the configuration: those of paths, those of configurations, and those that are known by their
-/// sockets alone.
+/// Opens the HAProxys of the configuration.
 pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> Result<Haproxys, HaproxyError> {
     let settings = &configuration.settings;
-    let named_sockets = match settings.get(&option::NO_HAPROXY_SOCKETS) {
-        true => NamedSockets::Ignored,
-        false => NamedSockets::Used,
-    };
-    let open = |haproxy: &configuration::Haproxy| {
+    let is_alone = settings.get(&option::NO_HAPROXY_SOCKETS);
+    let open = |haproxy: &Known| {
         let builder = Haproxy::builder()
             .processes(processes)
             .transactions(settings.get(&option::HAPROXY_TRANSACTIONS).unwrap_or_default())
             .judge_policy(configuration.judging)
             .keepalive(settings.get(&option::HAPROXY_SOCKET_KEEPALIVE))
             .surroundings(configuration.surroundings.clone())
-            .named_sockets(named_sockets)
+            .named_sockets(if is_alone { NamedSockets::Ignored } else { NamedSockets::Used })
             .responder_overrides(configuration.network.overrides.clone())
-            .sockets(haproxy.sockets.clone());
-        let root = match &haproxy.certificates {
-            Certificates::Path(path) => path,
-            _ => Path::new("/"),
-        };
-        let ignoring = search(settings, root)?;
-        let builder = builder.ignore(move |file| ignoring.ignores(file));
-        let builder = match &haproxy.certificates {
-            Certificates::Path(path) => builder.certificates(search(settings, path)?),
-            Certificates::Configuration(paths) => builder.configuration(paths),
-            Certificates::Loaded => builder,
-        };
+            .known(haproxy, |path| search(settings, path))?;
         builder.open().map_err(|error| settings.unusable(&option::HAPROXY_CONFIG, error.to_string()))
     };
     configuration.haproxys.iter().map(open).collect()
@@ -128,19 +111,18 @@ pub(crate) fn stapler(
 }
 
 /// Where fetched issuers are kept: the directory that was named, or the usual one, where this user may have it.
-fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>, WiringError> {
-    if configuration.settings.get(&option::NO_FETCH_ISSUERS) {
+fn issuer_store(configuration: &Configuration) -> Result<Option<IssuerDirectory>, ConfigurationError> {
+    let (settings, directory) = (&configuration.settings, issuer_directory(configuration));
+    if settings.get(&option::NO_FETCH_ISSUERS) {
         return Ok(None);
     }
-    if let Some(directory) = configuration.settings.get(&option::ISSUER_DIR) {
-        let failed = |error| WiringError::IssuerDirectory { directory: directory.display().to_string(), error };
-        return IssuerDirectory::open(&directory).map(Some).map_err(failed);
-    }
-    let usual = issuer_directory(configuration);
-    match IssuerDirectory::open(&usual) {
+    match IssuerDirectory::open(&directory) {
         Ok(store) => Ok(Some(store)),
+        Err(error) if settings.has(&option::ISSUER_DIR) => {
+            Err(settings.unusable(&option::ISSUER_DIR, format!("{}: {error}", directory.display())))
+        }
         Err(error) => {
-            tracing::debug!("issuers that are fetched are not kept: {}: {error}", usual.display());
+            tracing::debug!("issuers that are fetched are not kept: {}: {error}", directory.display());
             Ok(None)
         }
     }

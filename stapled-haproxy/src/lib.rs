@@ -48,7 +48,7 @@ mod statistics;
 pub use cli::address::{Address, AddressError};
 pub use cli::name::NameError;
 pub use cli::transactions::Transactions;
-pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, NamedSockets, Processes};
+pub use haproxy::{Compared, Comparison, Haproxy, HaproxyBuilder, Haproxys, Known, KnownBy, NamedSockets, Processes};
 pub use running::difference::Difference;
 pub use running::forecast::{FirstStaple, NoFirstStaple};
 pub use running::served_paths::ServedPaths;

@@ -143,11 +143,25 @@ pub enum RedisAddressError {
     /// `cert` without `key`, or `key` without `cert`.
     #[error("the address of Redis has one of the parameters cert and key: a client certificate needs both")]
     ClientCertificate,
+    /// An argument has a password; where such an address belongs.
+    #[error("every user of this machine can see a password in an argument; {0}")]
+    Password(&'static str),
 }
 
 use RedisAddressError as Wrong;
 
 impl RedisAddress {
+    /// Reads an address from an argument of a program, which every user of the machine can see. `instead` says where an address with a
+    /// password belongs.
+    ///
+    /// # Errors
+    ///
+    /// The text is no address, or has a password.
+    pub fn from_argument(text: &str, instead: &'static str) -> Result<Self, RedisAddressError> {
+        let address: RedisAddress = text.parse()?;
+        if address.has_password() { Err(Wrong::Password(instead)) } else { Ok(address) }
+    }
+
     /// Whether the address has a password, for the servers or for the sentinels.
     pub fn has_password(&self) -> bool {
         let of_sentinels = match &self.place {
@@ -397,6 +411,7 @@ mod tests {
             assert_eq!(address.to_string(), shown);
             assert_eq!(format!("{address:?}"), format!("RedisAddress({shown})"));
             assert_eq!(address.has_password(), text.contains(SECRET));
+            assert_eq!(RedisAddress::from_argument(text, "use a file").is_err(), text.contains(SECRET));
         }
     }
 

@@ -15,9 +15,9 @@ use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer, exit_code};
 use super::input;
-use crate::judging::Judging;
-use crate::network::NetworkArguments;
-use crate::options::arguments::durations;
+use crate::judging::{Judging, judge_policy};
+use crate::network::Network;
+use crate::options::arguments::{self, Options, durations};
 use crate::options::option::Section;
 use crate::stderr::say;
 
@@ -70,7 +70,7 @@ pub(crate) struct Fetch {
     timeout: Span,
 
     #[command(flatten)]
-    network: NetworkArguments,
+    network: Options<arguments::Network>,
 
     #[command(flatten)]
     judging: Judging,
@@ -112,21 +112,18 @@ enum HashOption {
 
 impl Fetch {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
-        let named = [("CERT", Some(self.cert.as_path())), ("--issuer", self.issuer.as_deref())];
-        input::check_standard_input(named.into_iter().filter_map(|(name, path)| Some((name, path?))))?;
-        let network = self.network.network()?;
+        input::check_standard_input([("CERT", Some(&self.cert)), ("--issuer", self.issuer.as_ref())])?;
+        let network = Network::of(&self.network.settings)?;
         let fetcher = network.fetcher(self.timeout.into())?;
         // All files are read first.
         let Some(certificate) = input::read(&self.cert)? else {
             return self.conclude(out, &Fetched::of(input::too_large("CERT")));
         };
-        let issuer = match &self.issuer {
-            Some(file) => match input::read(file)? {
-                Some(contents) => Some((input::name(file), contents)),
-                None => return self.conclude(out, &Fetched::of(input::too_large("--issuer"))),
-            },
-            None => None,
-        };
+        let issuer = self.issuer.as_deref().map(input::read).transpose()?;
+        if matches!(issuer, Some(None)) {
+            return self.conclude(out, &Fetched::of(input::too_large("--issuer")));
+        }
+        let issuer = self.issuer.as_deref().map(input::name).zip(issuer.flatten());
         let beside = issuer_file_of(&self.cert);
         let near = if issuer.is_none() { input::read(&beside).ok().flatten() } else { None };
         let keep = if self.save_any { Keep::Any } else { Keep::Staples };
@@ -160,7 +157,7 @@ impl Fetch {
 
     /// The questions that the options choose.
     fn chosen<'c>(&self, asking: Asking<'c>) -> Asking<'c> {
-        let asking = asking.judge_policy(self.judging.policy());
+        let asking = asking.judge_policy(judge_policy(&self.judging.settings));
         let asking = match self.hash {
             HashOption::Auto => asking,
             HashOption::Sha1 => asking.hash_only(CertIdHash::Sha1),

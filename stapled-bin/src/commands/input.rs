@@ -1,5 +1,4 @@
-//! The files that a command was given. Each is read whole, up to a limit, and its bytes are wiped after use: they can
-//! contain private keys.
+//! The files that a command was given: each is read whole, up to a limit, and wiped after use, since it can contain private keys.
 
 use std::fs::File;
 use std::io::{self, ErrorKind};
@@ -22,9 +21,6 @@ pub(crate) const MAX_FILE: usize = ReadError::MAX_FILE;
 /// The paths that mean standard input.
 const STANDARD_INPUT: [&str; 4] = ["-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0"];
 
-/// The contents of a file. None: more than [`MAX_FILE`] bytes.
-pub(crate) type Input = Option<Zeroizing<Vec<u8>>>;
-
 /// Why a file was not read.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InputError {
@@ -40,8 +36,8 @@ pub(crate) enum InputError {
 }
 
 /// Reads a file. A path in the file system must be a regular file, since opening others can hang; standard input and the
-/// descriptors of this process may be of any kind.
-pub(crate) fn read(path: &Path) -> Result<Input, InputError> {
+/// descriptors of this process may be of any kind. None: it has more than [`MAX_FILE`] bytes.
+pub(crate) fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, InputError> {
     let opened = if is_standard_input(path) { standard_input() } else { named_file(path) };
     match opened.map_err(ReadError::from).and_then(read_input) {
         Ok(bytes) => Ok(Some(bytes)),
@@ -85,9 +81,10 @@ pub(crate) fn too_large(option: &str) -> Verdict {
 
 /// Refuses paths of which more than one means standard input. Each has the name of its option.
 pub(crate) fn check_standard_input<'p>(
-    paths: impl IntoIterator<Item = (&'static str, &'p Path)>,
+    paths: impl IntoIterator<Item = (&'static str, Option<&'p PathBuf>)>,
 ) -> Result<(), InputError> {
-    let mut named = paths.into_iter().filter(|(_, path)| is_standard_input(path)).map(|(name, _)| name);
+    let is_named = |path: Option<&PathBuf>| path.is_some_and(|path| is_standard_input(path));
+    let mut named = paths.into_iter().filter(|(_, path)| is_named(*path)).map(|(name, _)| name);
     match (named.next(), named.next()) {
         (Some(first), Some(second)) => Err(InputError::StandardInputTwice { first, second }),
         _ => Ok(()),

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::Args;
 use stapled_core::control::protocol::{Line, Notice, Question};
 
-use super::answer::{CommandError, GOOD, UNANSWERED};
+use super::answer::{CommandError, GOOD};
 use crate::control::DaemonArguments;
 use crate::options::arguments::numbers;
 
@@ -31,10 +31,9 @@ impl LogLevel {
         let client = self.daemon.client()?;
         let question = Question::LogLevel { level: self.level.and_then(|level| u8::try_from(level).ok()) };
         client.ask(&question, &mut |_, line| match line {
-            Line::Notice(Notice::LogLevel(level)) => writeln!(out, "log level {level}"),
+            Line::Notice(Notice::LogLevel(level)) => writeln!(out, "log level {level}").and_then(|()| out.flush()),
             _ => Ok(()),
         })?;
-        out.flush().map_err(|error| CommandError::Output { error, code: UNANSWERED })?;
         Ok(GOOD)
     }
 }

@@ -1,7 +1,5 @@
-//! The commands of `stapled`. Each answers one question on standard output and ends.
-//!
-//! Each command has a file of its own with its arguments and its work. [`input`] reads files, and [`answer`] has the exit
-//! codes and the errors. The judgement itself is made in `stapled-core`.
+//! The commands of `stapled`. Each answers one question on standard output and ends. It has a file of its own with its arguments and
+//! its work. [`input`] reads files, and [`answer`] has the exit codes and the errors. The judgement itself is made in `stapled-core`.
 
 pub(crate) mod answer;
 pub(crate) mod check;

@@ -14,7 +14,7 @@ use stapled_core::time::span::Span;
 
 use super::answer::{CommandError, GOOD, INVALID, UNANSWERED, UNREACHABLE, answer, exit_code};
 use super::input;
-use crate::judging::Judging;
+use crate::judging::{Judging, judge_policy};
 use crate::options::arguments::durations;
 
 /// Connect to a TLS server as a client does, and judge the staple that it sends
@@ -82,7 +82,7 @@ impl ProbeCommand {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let mut probe = Probe::new(rustls::crypto::aws_lc_rs::default_provider())
             .timeout(self.timeout.into())
-            .policy(self.judging.policy());
+            .policy(judge_policy(&self.judging.settings));
         if let Some(name) = &self.servername {
             probe = probe.server_name(name);
         }

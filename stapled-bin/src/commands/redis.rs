@@ -13,7 +13,6 @@ use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::input;
 use crate::fault::ConfigurationError;
 use crate::options::arguments::{durations, numbers};
-use crate::redis_address;
 use crate::text::nearest;
 
 /// Look at a scheduler in Redis, and repair it
@@ -128,11 +127,11 @@ impl Place {
     fn address(&self) -> Result<RedisAddress, CommandError> {
         let refused = |what: String| ConfigurationError::Setting { place: "--address".into(), what };
         let address = match (&self.address, &self.address_file) {
-            (Some(address), _) => address.clone(),
-            (None, Some(file)) => String::from_utf8_lossy(&input::read(file)?.unwrap_or_default()).trim().to_owned(),
-            (None, None) => std::env::var("STAPLED_REDIS").map_err(|_| refused(NO_ADDRESS.into()))?,
+            (Some(address), _) => RedisAddress::from_argument(address, INSTEAD),
+            (None, Some(file)) => String::from_utf8_lossy(&input::read(file)?.unwrap_or_default()).trim().parse(),
+            (None, None) => std::env::var("STAPLED_REDIS").map_err(|_| refused(NO_ADDRESS.into()))?.parse(),
         };
-        Ok(redis_address::read(&address, self.address.is_some(), INSTEAD).map_err(refused)?)
+        Ok(address.map_err(|error| refused(error.to_string()))?)
     }
 }
 

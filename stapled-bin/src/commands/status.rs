@@ -15,7 +15,7 @@ use stapled_core::overview::responder::{ResponderRow, ResponderTable};
 use stapled_core::overview::{Row, Summary};
 use stapled_core::time::span::Span;
 
-use super::answer::{CommandError, UNANSWERED};
+use super::answer::{CommandError, UNANSWERED, answer};
 use crate::control::{DaemonArguments, ask};
 use crate::options::arguments::{durations, numbers};
 use crate::options::declarations as option;
@@ -23,18 +23,16 @@ use crate::stderr::say;
 use crate::summary::exit_code;
 use crate::text::visible;
 
-/// The hours below which a check is critical, unless others are given.
-const CRITICAL: u64 = 6;
-/// The exit code of a check that knows nothing, for Nagios and its relatives.
-pub(crate) const NAGIOS_UNKNOWN: u8 = 3;
-
+/// How much of a staple is left when a check becomes critical, unless something else is given.
+const CRITICAL: Duration = Duration::from_secs(6 * 3600);
 /// Ask the running daemon for the state of everything
 ///
 /// Shows for each certificate on one line its state and the reason, since when that holds, when it is tried again, when the CA last
 /// gave a good answer, until when its staple is valid, and what each server has. What needs the operator comes first. A wide
 /// terminal shows more than a narrow one.
 #[derive(Args, Debug)]
-#[command(after_long_help = AFTER_HELP.replace("{ROW}", Row::FIELDS).replace("{RESPONDER}", ResponderRow::FIELDS))]
+#[command(after_long_help = AFTER_HELP.replace("{ROW}", Row::FIELDS).replace("{RESPONDER}", ResponderRow::FIELDS)
+    .replace("{NAGIOS}", NagiosCheck::EXIT_CODES))]
 pub(crate) struct Status {
     /// Names or serial numbers of certificates, or files; * stands for any characters, and ? for one [default: all]
     #[arg(value_name = "CERTIFICATE")]
@@ -50,7 +48,7 @@ pub(crate) struct Status {
     /// Show only certificates whose staple ends within this time, or is missing, and is not replaced in time [default of HOURS:
     /// 24]
     #[arg(long, value_name = "HOURS", num_args = 0..=1, require_equals = true, default_missing_value = "24", value_parser = hours())]
-    at_risk: Option<u64>,
+    at_risk: Option<Duration>,
 
     /// Show all that is known about each certificate, on several lines: the serial number, files, each server with its last
     /// delivery
@@ -80,19 +78,19 @@ pub(crate) struct Status {
 
     /// With --nagios: a staple that ends within this time, and is not replaced in time, is a WARNING
     #[arg(short, long, value_name = "HOURS", default_value = "24", requires = "nagios", value_parser = hours())]
-    warning: u64,
+    warning: Duration,
 
     /// With --nagios: the same, as CRITICAL; `-c HOURS` says the same, since a number is no configuration file [default: 6]
     #[arg(long, value_name = "HOURS", requires = "nagios", value_parser = hours())]
-    critical: Option<u64>,
+    critical: Option<Duration>,
 
     /// Print one object per line for each certificate, then the totals
     #[arg(long)]
     json: bool,
 }
 
-fn hours() -> impl Fn(&str) -> Result<u64, String> + Clone {
-    numbers("a number of hours", 0, 36_500 * 24)
+fn hours() -> impl Fn(&str) -> Result<Duration, String> + Clone {
+    |text| numbers("a number of hours", 0, 36_500 * 24)(text).map(|hours| Duration::from_secs(hours * 3600))
 }
 
 const AFTER_HELP: &str = "\
@@ -121,24 +119,18 @@ Exit codes:
   5    this user may not ask the daemon
 
 Exit codes with --nagios:
-  0    OK; a renewal that failed while the staple is good for long enough is no more than that
-  1    WARNING: less than -w is left of a staple that is not replaced in time, a place cannot be used, or a server lacks a staple
-  2    CRITICAL: less than -c is left, a must-staple certificate has no staple somewhere, or a certificate is revoked
-  3    UNKNOWN: no daemon answers, this user may not ask it, it knows no certificate yet, or the arguments are wrong";
+{NAGIOS}";
 
 impl Status {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         if self.nagios {
             let (check, code) = self.check();
-            return super::answer::answer(out, &check, code);
+            return answer(out, &check, code);
         }
         let client = self.daemon.client()?;
         match self.watch {
             Some(pause) => self.watch(&client, pause.into(), out),
-            None => {
-                let code = self.show(&client, Screen::of_output(), out)?;
-                out.flush().map(|()| code).map_err(|error| CommandError::Output { error, code })
-            }
+            None => self.show(&client, Screen::of_output(), out),
         }
     }
 
@@ -146,7 +138,7 @@ impl Status {
     fn check(&self) -> (String, u8) {
         // -c is --config everywhere else, and the critical hours of every plugin.
         let config = self.daemon.settings.get(&option::CONFIG);
-        let hours_as_config: Option<u64> = config.as_ref().and_then(|path| path.to_str()?.parse().ok());
+        let hours_as_config = config.as_ref().and_then(|path| hours()(path.to_str()?).ok());
         let config = config.filter(|_| hours_as_config.is_none());
         let critical = self.critical.or(hours_as_config).unwrap_or(CRITICAL);
         let client = self.daemon.client_with(config.as_deref()).map_err(CommandError::from);
@@ -154,10 +146,7 @@ impl Status {
             Err(error) => NagiosCheck::unknown(&error.to_string()),
             Ok((_, last)) if last.scanning => NagiosCheck::unknown("the first scan is not finished"),
             Ok((rows, _)) if rows.is_empty() => NagiosCheck::unknown(&self.nothing_known()),
-            Ok((rows, _)) => {
-                let hours = |hours: u64| Duration::from_secs(hours.saturating_mul(3600));
-                NagiosCheck::of(&rows, hours(self.warning), hours(critical), SystemClock.now())
-            }
+            Ok((rows, _)) => NagiosCheck::of(&rows, self.warning, critical, SystemClock.now()),
         };
         (check.to_string(), check.exit_code())
     }
@@ -171,7 +160,7 @@ impl Status {
             }
             let head = format!("stapled status at {}, every {} s\n", SystemClock.now(), pause.as_secs());
             let text = screen.drawn_over(&format!("{head}{}", String::from_utf8_lossy(&text)));
-            super::answer::answer(out, &text, UNANSWERED)?;
+            answer(out, &text, UNANSWERED)?;
             std::thread::sleep(pause);
         }
     }
@@ -182,32 +171,26 @@ impl Status {
             return self.show_responders(client, screen, out);
         }
         let now = SystemClock.now();
-        let kept = |row: &Row| {
-            (!self.problems || row.needs_operator())
-                && self.at_risk.is_none_or(|hours| row.is_at_risk(now, Duration::from_secs(hours.saturating_mul(3600))))
-        };
         let mut rows: Vec<Row> = Vec::new();
         let question = Question::Status { of: self.of.clone() };
-        let last = ask(client, &question, self.json, out, &mut |line| match line {
-            Line::Row(row) if !kept(row) => false,
-            Line::Row(row) if !self.json => {
+        let last = ask(client, &question, self.json, out, &mut |line| {
+            let Line::Row(row) = line else { return true };
+            let is_shown = (!self.problems || row.needs_operator())
+                && self.at_risk.is_none_or(|within| row.is_at_risk(now, within));
+            if is_shown && !self.json {
                 rows.push((**row).clone());
-                true
             }
-            _ => true,
+            is_shown
         })?;
-        let code = exit_code(last.verdict);
         if !self.json {
-            let rows = Summary::with(rows).rows;
-            let summary = Summary::counted(rows, last.totals);
+            let summary = Summary::counted(Summary::with(rows).rows, last.totals);
             let text = if self.verbose {
                 let details = summary.rows.iter().map(|row| Details::new(row, now).to_string());
                 format!("{}{}\n", details.collect::<String>(), summary.totals)
             } else {
                 format!("{}{summary}", Table::new(&summary.rows, Columns::Times).seen_from(now).on(screen))
             };
-            let output = |error| CommandError::Output { error, code: UNANSWERED };
-            writeln!(out, "{text}{}", last.daemon).map_err(output)?;
+            answer(out, &format!("{text}{}\n", last.daemon), UNANSWERED)?;
         }
         let is_empty = last.totals.total == 0;
         let note = match last.scanning {
@@ -215,13 +198,11 @@ impl Status {
             false => is_empty.then(|| self.nothing_known()),
         };
         match note {
-            Some(note) if self.watch.is_some() => {
-                writeln!(out, "{note}").map_err(|error| CommandError::Output { error, code: UNANSWERED })?;
-            }
+            Some(note) if self.watch.is_some() => drop(answer(out, &format!("{note}\n"), UNANSWERED)?),
             Some(note) => say(&note),
             None => {}
         }
-        Ok(code.max(u8::from(is_empty && !self.of.is_empty())))
+        Ok(exit_code(last.verdict).max(u8::from(is_empty && !self.of.is_empty())))
     }
 
     fn show_responders(&self, client: &Client, screen: Screen, out: &mut dyn Write) -> Result<u8, CommandError> {
@@ -233,11 +214,8 @@ impl Status {
             true
         })?;
         let code = u8::from(rows.iter().any(ResponderRow::is_failing));
-        if !self.json {
-            let table = ResponderTable::new(rows, SystemClock.now()).on(screen);
-            writeln!(out, "{table}{}", last.daemon).map_err(|error| CommandError::Output { error, code })?;
-        }
-        Ok(code)
+        let table = ResponderTable::new(rows, SystemClock.now()).on(screen);
+        if self.json { Ok(code) } else { answer(out, &format!("{table}{}\n", last.daemon), code) }
     }
 
     fn nothing_known(&self) -> String {

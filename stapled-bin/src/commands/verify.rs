@@ -16,7 +16,7 @@ use stapled_haproxy::HaproxySink;
 
 use super::answer::{CommandError, GOOD, answer, exit_code};
 use super::input::{self, InputError};
-use crate::judging::Judging;
+use crate::judging::{Judging, judge_policy};
 
 /// Judge an OCSP response for a certificate, and say why
 ///
@@ -89,8 +89,7 @@ impl Verify {
             ("--cert", self.cert.as_ref()),
             ("--issuer", self.issuer.as_ref()),
         ];
-        let named = named.into_iter().chain(extra);
-        input::check_standard_input(named.filter_map(|(name, path)| Some((name, path?.as_path()))))?;
+        input::check_standard_input(named.into_iter().chain(extra))?;
         let mut delegates = Vec::new();
         for path in &self.extra_cert {
             delegates.extend(input::certificates("--extra-cert", path)?);
@@ -131,7 +130,7 @@ impl Verify {
             return Ok(input::too_large(option));
         };
         let mut question = Question::new(response, certificate, issuer, at)
-            .policy(self.judging.policy())
+            .policy(judge_policy(&self.judging.settings))
             .delegates(delegates)
             .requirements(HaproxySink::default_requirements());
         question.nonce = self.nonce.as_deref();

@@ -21,15 +21,13 @@ pub(crate) struct Options<C> {
 
 /// Which options a command takes.
 pub(crate) trait Selection: Debug + Clone + 'static {
-    /// Whether and how it takes this one.
-    const TAKE: fn(&Declaration) -> Take;
+    /// How it takes this one, if it does.
+    const TAKE: fn(&Declaration) -> Option<Take>;
 }
 
 /// How a command takes an option.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Take {
-    /// Not at all.
-    No,
     /// It takes it, and its help does not show it.
     Hidden,
     /// Several values after one name, as in `-p a b c`.
@@ -38,20 +36,14 @@ pub(crate) enum Take {
     Single,
 }
 
-impl Take {
-    fn single_if(is_taken: bool) -> Self {
-        if is_taken { Take::Single } else { Take::No }
-    }
-}
-
 /// All options of the command line: the daemon's.
 #[derive(Clone, Debug)]
 pub(crate) struct Daemon;
 
 impl Selection for Daemon {
-    const TAKE: fn(&Declaration) -> Take = |option| match option.place {
-        Place::Anywhere | Place::CommandLine => Take::Lists,
-        Place::File => Take::No,
+    const TAKE: fn(&Declaration) -> Option<Take> = |option| match option.place {
+        Place::Anywhere | Place::CommandLine => Some(Take::Lists),
+        Place::File => None,
     };
 }
 
@@ -60,10 +52,10 @@ impl Selection for Daemon {
 pub(crate) struct Check;
 
 impl Selection for Check {
-    const TAKE: fn(&Declaration) -> Take = |option| match option.place {
-        _ if option.is_used_by(User::Check) => Take::Lists,
-        Place::Anywhere => Take::Hidden,
-        Place::CommandLine | Place::File => Take::No,
+    const TAKE: fn(&Declaration) -> Option<Take> = |option| match option.place {
+        _ if option.used_by.contains(&User::Check) => Some(Take::Lists),
+        Place::Anywhere => Some(Take::Hidden),
+        Place::CommandLine | Place::File => None,
     };
 }
 
@@ -72,7 +64,7 @@ impl Selection for Check {
 pub(crate) struct Network;
 
 impl Selection for Network {
-    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.is_used_by(User::Fetch));
+    const TAKE: fn(&Declaration) -> Option<Take> = |option| single_if(option.used_by.contains(&User::Fetch));
 }
 
 /// The options that say which answers are accepted.
@@ -80,7 +72,7 @@ impl Selection for Network {
 pub(crate) struct Judging;
 
 impl Selection for Judging {
-    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.section == Section::Believing);
+    const TAKE: fn(&Declaration) -> Option<Take> = |option| single_if(option.section == Section::Believing);
 }
 
 /// The options that say where a running daemon answers.
@@ -88,11 +80,15 @@ impl Selection for Judging {
 pub(crate) struct Client;
 
 impl Selection for Client {
-    const TAKE: fn(&Declaration) -> Take = |option| Take::single_if(option.is_used_by(User::Client));
+    const TAKE: fn(&Declaration) -> Option<Take> = |option| single_if(option.used_by.contains(&User::Client));
+}
+
+fn single_if(is_taken: bool) -> Option<Take> {
+    is_taken.then_some(Take::Single)
 }
 
 fn taken<C: Selection>() -> impl Iterator<Item = (&'static Declaration, Take)> {
-    ALL.iter().map(|option| (option, C::TAKE(option))).filter(|(_, take)| *take != Take::No)
+    ALL.iter().filter_map(|option| Some((option, C::TAKE(option)?)))
 }
 
 impl<C: Selection> clap::Args for Options<C> {
@@ -115,9 +111,7 @@ impl<C: Selection> clap::FromArgMatches for Options<C> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        let new = Self::from_arg_matches(matches)?;
-        self.settings = new.settings.over(std::mem::take(&mut self.settings));
-        Ok(())
+        Self::from_arg_matches(matches).map(|new| *self = new)
     }
 }
 
@@ -131,10 +125,7 @@ fn argument(option: &Declaration, take: Take) -> Arg {
         .visible_alias(option.alias)
         .conflicts_with_all(option.conflict)
         .value_name(Some(option.value_name).filter(|name| !name.is_empty()));
-    let list = match take {
-        Take::Single => 1..=1,
-        Take::Lists | Take::Hidden | Take::No => 1..=usize::MAX,
-    };
+    let list = 1..=if take == Take::Single { 1 } else { usize::MAX };
     let as_path = |argument: Arg| argument.value_parser(ValueParser::path_buf());
     let argument = match option.shape {
         Shape::Switch => argument.action(ArgAction::SetTrue),
@@ -174,15 +165,7 @@ pub(super) fn needed(of: &str, least: u64, most: u64) -> String {
 
 /// Reads durations from `least` to `most` seconds.
 pub(crate) fn durations(least: u64, most: u64) -> impl Fn(&str) -> Result<Span, String> + Clone {
-    move |text| {
-        let span = text.parse::<Span>().map_err(str::to_owned)?;
-        let (least, most) = (Span::from_secs(least), Span::from_secs(most));
-        match (least..=most).contains(&span) {
-            true => Ok(span),
-            false if span < least => Err(format!("at least {least} is needed")),
-            false => Err(format!("at most {most} is possible")),
-        }
-    }
+    move |text| Span::within(text, Span::from_secs(least), Span::from_secs(most))
 }
 
 /// Reads whole numbers from `least` to `most`.

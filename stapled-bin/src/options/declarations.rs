@@ -11,7 +11,7 @@ use stapled_haproxy::Transactions;
 
 use super::kind::*;
 use super::option::{Declaration, Example, Fallback, Opt, Original, Place, Section, Topic, User};
-use super::value::{Group, LogFormat, Table};
+use super::value::{LogFormat, Table};
 
 /// Declares options, and lists them. What an entry leaves out is as [`Declaration::of`] its kind has it.
 macro_rules! options {
@@ -492,7 +492,7 @@ options! {
         doc: "Print nothing on standard output, and only errors on standard error",
     }
 
-    GROUP: Vec<Group> = GROUPS {
+    GROUP: Vec<Table> = GROUPS {
         name: "group", section: Section::Groups, topic: Some(Topic::Paths), place: Place::File,
         example: Example::On("paths = [\"/etc/haproxy/internal\"]\nsockets = [\"/run/haproxy/internal.sock\"]"),
         doc: "Paths, and the sockets that their staples go to",

@@ -14,7 +14,7 @@ use super::arguments::{durations, needed};
 use super::declarations::ALL;
 use super::option::{Declaration, Shape};
 use super::original::is_original;
-use super::settings::{Origin, Position, Settings};
+use super::settings::{Origin, Settings};
 use super::value::{Given, Table};
 use crate::fault::ConfigurationError;
 use crate::text::nearest;
@@ -24,8 +24,7 @@ pub(crate) const USUAL_PATH: &str = "/etc/stapled/stapled.conf";
 /// The longest configuration file, in bytes.
 const MAX_TEXT: u64 = 1024 * 1024;
 
-/// The settings of the file that is named, or of the first file that exists of those that are searched. No file, no
-/// settings.
+/// The settings of the file that is named, or of the first that exists of those that are searched; none without a file.
 pub(crate) fn find(named: Option<&Path>) -> Result<Settings, ConfigurationError> {
     if let Some(path) = named {
         return read(path);
@@ -47,43 +46,35 @@ fn searched() -> Vec<PathBuf> {
 }
 
 fn read(path: &Path) -> Result<Settings, ConfigurationError> {
+    let wrong = |at: String, what| ConfigurationError::Setting { place: format!("{}{at}", path.display()), what };
     let unreadable = |error: io::Error| match error.kind() {
         ErrorKind::NotFound | ErrorKind::NotADirectory => ConfigurationError::NoFile { path: path.to_owned() },
+        ErrorKind::InvalidData => wrong(String::new(), "it is not text in UTF-8".to_owned()),
         _ => ConfigurationError::Unreadable { path: path.to_owned(), error },
     };
     let absolute = std::path::absolute(path).map_err(unreadable)?;
-    let bytes = read_at(path).map_err(unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| ConfigurationError::Setting {
-        place: path.display().to_string(),
-        what: "it is not text in UTF-8".to_owned(),
-    })?;
-    let settings = parse(path, &text).map_err(|fault| ConfigurationError::Setting {
-        place: format!("{}:{}", path.display(), fault.at),
-        what: match is_original(&text) {
-            true => format!(
-                "{}; if this is a file of the Python program stapled, `stapled convert-config {}` prints it as TOML",
-                fault.what,
-                path.display()
-            ),
-            false => fault.what,
-        },
+    let text = read_at(path).map_err(unreadable)?;
+    let settings = parse(path, &text).map_err(|Fault { at, what }| {
+        let advice = "if this is a file of the Python program stapled, `stapled convert-config";
+        let advice = format!("; {advice} {}` prints it as TOML", path.display());
+        wrong(format!(":{at}"), if is_original(&text) { what + &advice } else { what })
     })?;
     Ok(settings.relative_to(absolute.parent().unwrap_or(Path::new("/"))))
 }
 
-fn read_at(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    named_file(path)?.take(MAX_TEXT + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > MAX_TEXT {
+fn read_at(path: &Path) -> io::Result<String> {
+    let text = io::read_to_string(named_file(path)?.take(MAX_TEXT + 1))?;
+    if text.len() as u64 > MAX_TEXT {
         return Err(io::Error::new(ErrorKind::FileTooLarge, format!("more than {MAX_TEXT} bytes")));
     }
-    Ok(bytes)
+    Ok(text)
 }
 
 /// What is wrong with the text of a file, and where.
 #[derive(Debug)]
 pub(super) struct Fault {
-    pub(super) at: Position,
+    /// Line and column, counted from 1.
+    pub(super) at: String,
     pub(super) what: String,
 }
 
@@ -115,8 +106,7 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Settings, Fault> {
 
 /// What to do about a key that is no setting.
 fn advice(name: &str, value: &DeValue<'_>) -> String {
-    let built_in = ["help", "version"];
-    if built_in.contains(&name) || ALL.iter().any(|option| !option.is_key() && option.name == name) {
+    if ["help", "version"].contains(&name) || ALL.iter().any(|option| !option.is_key() && option.name == name) {
         return format!(": --{name} is for the command line only");
     }
     if matches!(value, DeValue::Table(_)) {
@@ -140,21 +130,19 @@ impl Text<'_> {
     fn given(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Given, Fault> {
         let no = |needed: &str| self.fault(value.span(), format!("{}: {needed}, not {}", option.name, self.at(value)));
         let (text, switch) = (value.get_ref().as_str(), value.get_ref().as_bool());
+        let integer = value.get_ref().as_integer();
+        let number = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
         Ok(match option.shape {
             Shape::Switch => {
                 let is_on = switch.ok_or_else(|| no("true or false is needed"))?;
                 Given::words(is_on.then_some("true"))
             }
             Shape::Number { of, least, most } => {
-                let integer = value.get_ref().as_integer();
-                let number = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
                 let number = number.filter(|number| (least..=most).contains(number));
                 Given::words([number.ok_or_else(|| no(&needed(of, least, most)))?.to_string()])
             }
             Shape::Duration { least } => {
-                let integer = value.get_ref().as_integer();
-                let seconds = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
-                let words = text.map(str::to_owned).or(seconds.map(|seconds| seconds.to_string()));
+                let words = text.map(str::to_owned).or(number.map(|seconds| seconds.to_string()));
                 let words = words.ok_or_else(|| no(DURATION))?;
                 let refused = |what| self.fault(value.span(), format!("{}: {}: {what}", option.name, self.at(value)));
                 Given::words([durations(least, Span::MAX.as_secs())(&words).map_err(refused)?.to_string()])
@@ -216,11 +204,11 @@ impl Text<'_> {
         text.lines().next().unwrap_or_default()
     }
 
-    fn position(&self, offset: usize) -> Position {
+    fn position(&self, offset: usize) -> String {
         let before = self.text.get(..offset).unwrap_or(self.text);
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let column = before.get(line_start..).map_or(0, |line| line.chars().count()) + 1;
-        Position { line: before.matches('\n').count() + 1, column }
+        format!("{}:{column}", before.matches('\n').count() + 1)
     }
 }
 

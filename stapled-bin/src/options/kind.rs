@@ -10,7 +10,7 @@ use stapled_core::time::span::Span;
 use stapled_haproxy::Transactions;
 
 use super::option::Shape;
-use super::value::{Choice, Given, Group, LogFormat, Table, choices};
+use super::value::{Choice, Given, LogFormat, Table, choices};
 
 /// A kind of options: which values an option takes, and how the program reads them.
 pub(crate) struct Kind<T> {
@@ -20,22 +20,16 @@ pub(crate) struct Kind<T> {
     pub(crate) read: fn(&Given) -> T,
 }
 
-/// A switch.
 pub(crate) const SWITCH: Kind<bool> = Kind { shape: Shape::Switch, read: |given| !given.is_empty() };
-/// How often a switch is given.
 pub(crate) const COUNT: Kind<u8> = Kind { shape: Shape::Count, read: |given| number(given).unwrap_or_default() };
 /// A level from 0 to 4, or none.
 pub(crate) const LEVEL: Kind<Option<u8>> = Kind { shape: numbers("a whole number", 0, 4), read: number };
-/// A duration.
 pub(crate) const DURATION: Kind<Duration> =
     Kind { shape: Shape::Duration { least: 1 }, read: |given| duration(given).unwrap_or_default() };
-/// A duration that may be 0.
 pub(crate) const DURATION_FROM_0: Kind<Duration> =
     Kind { shape: Shape::Duration { least: 0 }, read: |given| duration(given).unwrap_or_default() };
-/// A duration, or none.
 pub(crate) const DURATION_OR_NONE: Kind<Option<Duration>> =
     Kind { shape: Shape::Duration { least: 1 }, read: duration };
-/// A number from 1.
 pub(crate) const NUMBER: Kind<usize> =
     Kind { shape: numbers("a whole number", 1, u32::MAX as u64), read: |given| number(given).unwrap_or_default() };
 /// A number of requests per second, or none.
@@ -43,36 +37,26 @@ pub(crate) const RATE: Kind<Option<NonZeroU32>> = Kind {
     shape: numbers("a whole number of requests per second", 1, u32::MAX as u64),
     read: |given| number(given).and_then(NonZeroU32::new),
 };
-/// A hash algorithm, or none.
 pub(crate) const HASHES: Kind<Option<CertIdHash>> = Kind { shape: Shape::Choice(choices::<CertIdHash>), read: choice };
 /// Where transactions are used, or nothing.
 pub(crate) const TRANSACTIONS: Kind<Option<Transactions>> =
     Kind { shape: Shape::Choice(choices::<Transactions>), read: choice };
-/// A form of the log, or none.
 pub(crate) const LOG_FORMATS: Kind<Option<LogFormat>> =
     Kind { shape: Shape::Choice(choices::<LogFormat>), read: choice };
-/// A text, or none.
 pub(crate) const TEXT: Kind<Option<String>> = Kind { shape: Shape::Text, read: |given| texts(given).pop() };
-/// Texts.
 pub(crate) const TEXTS: Kind<Vec<String>> = Kind { shape: Shape::Texts, read: texts };
-/// Addresses of sockets.
 pub(crate) const SOCKETS: Kind<Vec<String>> = Kind { shape: Shape::Sockets, read: texts };
-/// A path, or none.
 pub(crate) const ONE_PATH: Kind<Option<PathBuf>> = Kind { shape: Shape::Path, read: |given| paths(given).pop() };
 /// A directory for log files, or none.
 pub(crate) const LOG_DIRECTORY: Kind<Option<PathBuf>> =
     Kind { shape: Shape::PathOr("/var/log/stapled/"), read: |given| paths(given).pop() };
-/// Paths.
 pub(crate) const PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::Paths, read: paths };
 /// Items of paths that commas join.
 pub(crate) const JOINED_PATHS: Kind<Vec<PathBuf>> = Kind { shape: Shape::JoinedPaths, read: paths };
 /// The `[[group]]` tables of the file.
-pub(crate) const GROUPS: Kind<Vec<Group>> = Kind {
+pub(crate) const GROUPS: Kind<Vec<Table>> = Kind {
     shape: Shape::Tables { keys: &[("paths", Shape::Paths), ("sockets", Shape::Sockets)], needed: "paths" },
-    read: |given| {
-        let group = |table| Group { paths: PATHS.of(table, "paths"), sockets: SOCKETS.of(table, "sockets") };
-        given.tables.iter().map(group).collect()
-    },
+    read: |given| given.tables.clone(),
 };
 /// The `[[server]]` tables of the file.
 pub(crate) const SERVERS: Kind<Vec<Table>> = Kind {

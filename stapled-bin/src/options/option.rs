@@ -16,7 +16,6 @@ pub(crate) struct Opt<T> {
 pub(crate) struct Declaration {
     /// The name: after `--` on the command line, and as the key in the configuration file.
     pub(crate) name: &'static str,
-    /// The short name on the command line.
     pub(crate) short: Option<char>,
     /// A second name, on the command line and in the configuration file.
     pub(crate) alias: Option<&'static str>,
@@ -109,7 +108,6 @@ impl Section {
         (Section::Servers, "Servers that read staples from files, each with names and a command of its own"),
     ];
 
-    /// The heading.
     pub(crate) fn heading(self) -> &'static str {
         Section::ALL.iter().find(|(section, _)| *section == self).map_or("", |(_, heading)| *heading)
     }
@@ -151,7 +149,6 @@ pub(crate) enum User {
 pub(crate) enum Fallback {
     /// Nothing: no value, an empty list, or a switch that is off.
     Nothing,
-    /// A number.
     Number(fn() -> u64),
     /// What these words say.
     Words(&'static str),
@@ -238,10 +235,5 @@ impl Declaration {
     /// Whether this is its name or its second name.
     pub(crate) fn is_named(&self, name: &str) -> bool {
         self.name == name || self.alias == Some(name)
-    }
-
-    /// Whether this command shows it.
-    pub(crate) fn is_used_by(&self, user: User) -> bool {
-        self.used_by.contains(&user)
     }
 }

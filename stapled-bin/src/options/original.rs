@@ -23,28 +23,11 @@ pub(crate) struct Converted {
 
 /// Converts a file.
 pub(crate) fn convert(text: &str) -> Converted {
-    let mut converted = Converted::default();
-    let mut seen: Vec<(&str, usize)> = Vec::new();
+    let (mut converted, mut seen) = (Converted::default(), Vec::new());
     for (number, line) in (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !is_blank(line)) {
-        let Some(setting) = Setting::of(line) else {
-            converted.refuse(number, line, "not understood");
-            continue;
-        };
-        let Some(option) = option(setting.name) else {
-            converted.refuse(number, line, "there is no such option in the Python program");
-            continue;
-        };
-        let key = if option.name == DIRECTORIES.declaration.name { CERT_PATHS.declaration.name } else { option.name };
-        if let Some((_, first)) = seen.iter().find(|(seen, _)| *seen == key) {
-            converted.refuse(number, line, &format!("set before, in line {first}"));
-            continue;
-        }
-        match value(option, &setting.value) {
-            Ok(value) => {
-                seen.push((key, number));
-                converted.add(option, key, &value, &setting.value);
-            }
-            Err(needed) => converted.refuse(number, line, needed),
+        if let Err(why) = converted.take(number, line, &mut seen) {
+            converted.comment(&format!("line {number}: {line}: {why}"));
+            converted.unknown.push((number, format!("{line}: {why}")));
         }
     }
     converted
@@ -135,19 +118,14 @@ impl<'t> Setting<'t> {
 
 /// A text without the comment at its end: `#` or `;` after a space.
 fn without_comment(text: &str) -> &str {
-    let is_space =
-        |at: usize| text.get(..at).and_then(|before| before.chars().next_back()).is_some_and(char::is_whitespace);
-    let starts = text.char_indices().find(|(at, letter)| "#;".contains(*letter) && is_space(*at));
-    starts.and_then(|(at, _)| text.get(..at)).unwrap_or(text)
+    let before = |(at, _)| text.split_at(at).0;
+    let comments = text.match_indices(['#', ';']).map(before);
+    comments.into_iter().find(|before| before.ends_with(char::is_whitespace)).unwrap_or(text)
 }
 
 fn unquoted(text: &str) -> &str {
-    for quote in ['"', '\''] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|text| text.strip_suffix(quote)) {
-            return inner;
-        }
-    }
-    text
+    let inside = |quote| text.strip_prefix(quote)?.strip_suffix(quote);
+    inside('"').or_else(|| inside('\'')).unwrap_or(text)
 }
 
 /// The value of an option in TOML, or what is needed in its place.
@@ -168,7 +146,7 @@ fn value(option: &Declaration, given: &Value) -> Result<String, &'static str> {
         (Shape::Text, given) => Ok(given.items().join(", ")),
         (_, Value::Switch) => Err("a value is needed"),
         (_, given) => {
-            let is_item = |item: &&String| !item.is_empty() && !(is_pattern(option) && is_relative(item));
+            let is_item = |item: &&String| !(item.is_empty() || has_no_effect(option, item));
             let items: Vec<String> = given.items().iter().filter(is_item).map(|item| quoted(item)).collect();
             Ok(format!("[{}]", items.join(", ")))
         }
@@ -183,13 +161,9 @@ fn number(given: &Value, limits: RangeInclusive<u64>) -> Result<String, &'static
     number.map(|number| number.to_string()).ok_or("a whole number is needed, in the limits of the option")
 }
 
-fn is_pattern(option: &Declaration) -> bool {
-    option.name == IGNORE.declaration.name
-}
-
-/// Whether a pattern is a relative path, which neither program accepts.
-fn is_relative(pattern: &str) -> bool {
-    pattern.starts_with("./") || pattern.starts_with("../")
+/// Whether an item is a pattern that is a relative path, which neither program accepts.
+fn has_no_effect(option: &Declaration, item: &str) -> bool {
+    option.name == IGNORE.declaration.name && (item.starts_with("./") || item.starts_with("../"))
 }
 
 /// A basic string of TOML: a string of JSON, which may have one control character more.
@@ -198,9 +172,18 @@ fn quoted(text: &str) -> String {
 }
 
 impl Converted {
-    fn refuse(&mut self, number: usize, line: &str, why: &str) {
-        self.comment(&format!("line {number}: {line}: {why}"));
-        self.unknown.push((number, format!("{line}: {why}")));
+    /// Takes a line, or says why that is not possible. `seen` has the settings of the lines before, with their numbers.
+    fn take(&mut self, number: usize, line: &str, seen: &mut Vec<(&str, usize)>) -> Result<(), String> {
+        let setting = Setting::of(line).ok_or("not understood")?;
+        let option = option(setting.name).ok_or("there is no such option in the Python program")?;
+        let key = if option.name == DIRECTORIES.declaration.name { CERT_PATHS.declaration.name } else { option.name };
+        if let Some((_, first)) = seen.iter().find(|(seen, _)| *seen == key) {
+            return Err(format!("set before, in line {first}"));
+        }
+        let value = value(option, &setting.value)?;
+        seen.push((key, number));
+        self.add(option, key, &value, &setting.value);
+        Ok(())
     }
 
     fn add(&mut self, option: &Declaration, key: &str, value: &str, given: &Value) {
@@ -209,7 +192,7 @@ impl Converted {
             Original::Differs(how) => self.comment(&format!("{key}: {how}")),
             Original::Same | Original::None => {}
         }
-        for pattern in given.items().iter().filter(|item| is_pattern(option) && is_relative(item)) {
+        for pattern in given.items().iter().filter(|item| has_no_effect(option, item)) {
             self.comment(&format!("{key}: {pattern} had no effect: a pattern is not a relative path"));
         }
         if matches!(option.shape, Shape::Paths | Shape::JoinedPaths)

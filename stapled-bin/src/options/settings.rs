@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
-use stapled_haproxy::Address;
+use stapled_haproxy::{Address, Known};
 
 use super::declarations::ALL;
 use super::option::{Declaration, Fallback, Opt, Shape, Topic};
@@ -24,18 +22,11 @@ struct Said {
     origin: Origin,
 }
 
-/// Where a value was given.
+/// Where a value was given: in a file, with line and column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     CommandLine,
-    File { path: Arc<Path>, at: Position },
-}
-
-/// A line and a column, counted from 1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position {
-    pub(crate) line: usize,
-    pub(crate) column: usize,
+    File { path: Arc<Path>, at: String },
 }
 
 impl Settings {
@@ -62,16 +53,35 @@ impl Settings {
 
     /// The name of an option in messages, with the place in the file where it was given there.
     pub(crate) fn origin<T>(&self, option: &Opt<T>) -> String {
-        let name = option.declaration.name;
+        self.place(&option.declaration)
+    }
+
+    fn place(&self, Declaration { name, .. }: &Declaration) -> String {
         match self.0.get(name).map(|said| &said.origin) {
             Some(Origin::File { path, at }) => format!("{}:{at}: {name}", path.display()),
             Some(Origin::CommandLine) | None => format!("--{name}"),
         }
     }
 
+    /// Refuses these options: what they belong to was not given.
+    pub(crate) fn refuse(&self, options: &[&Declaration], what: &str) -> Result<(), ConfigurationError> {
+        let given = options.iter().find(|option| self.0.contains_key(option.name));
+        let refused = |option| ConfigurationError::Setting { place: self.place(option), what: what.to_owned() };
+        given.map_or(Ok(()), |option| Err(refused(option)))
+    }
+
     /// Whether this file has given a setting.
     pub(crate) fn are_of(&self, file: &Path) -> bool {
         self.0.values().any(|said| matches!(&said.origin, Origin::File { path, .. } if **path == *file))
+    }
+
+    /// What this function reads from the value of an option, or the error about the value.
+    pub(crate) fn tried<T, U, E: ToString>(
+        &self,
+        option: &Opt<T>,
+        read: impl FnOnce(T) -> Result<U, E>,
+    ) -> Result<U, ConfigurationError> {
+        read(self.get(option)).map_err(|error| self.unusable(option, error.to_string()))
     }
 
     /// The error about the value of an option.
@@ -128,10 +138,11 @@ fn resolve(shape: Shape, given: &mut Given, base: &Path) {
         match shape {
             Shape::Path | Shape::PathOr(_) | Shape::Paths => *word = within(base, Path::new(word)),
             Shape::JoinedPaths => {
-                let paths: Vec<OsString> = split(Path::new(word)).iter().map(|path| within(base, path)).collect();
+                let paths: Vec<OsString> =
+                    Known::configuration_paths(Path::new(word)).iter().map(|path| within(base, path)).collect();
                 *word = paths.join(OsStr::new(","));
             }
-            Shape::Sockets => *word = addresses(&word.to_string_lossy(), base).into(),
+            Shape::Sockets => *word = Address::item_relative_to(&word.to_string_lossy(), base).into(),
             _ => {}
         }
     }
@@ -148,28 +159,4 @@ fn resolve(shape: Shape, given: &mut Given, base: &Path) {
 fn within(base: &Path, path: &Path) -> OsString {
     let path = base.join(path);
     std::path::absolute(&path).unwrap_or(path).into()
-}
-
-/// Resolves relative paths in addresses that commas join. An address that cannot be read stays: its use is an error.
-fn addresses(item: &str, base: &Path) -> String {
-    let address = |text: &str| match text.trim().parse::<Address>() {
-        Ok(address) => address.relative_to(base).to_string(),
-        Err(_) => text.trim().to_owned(),
-    };
-    item.split(',').map(address).collect::<Vec<_>>().join(",")
-}
-
-/// The paths that commas join in one item of `haproxy-config`. The name of an existing file is not divided.
-pub(crate) fn split(item: &Path) -> Vec<PathBuf> {
-    if item.exists() {
-        return vec![item.to_owned()];
-    }
-    let parts = item.as_os_str().as_bytes().split(|byte| *byte == b',');
-    parts.filter(|part| !part.is_empty()).map(|part| PathBuf::from(OsStr::from_bytes(part))).collect()
-}
-
-impl fmt::Display for Position {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.line, self.column)
-    }
 }

@@ -9,6 +9,7 @@ use super::arguments::{Daemon, Options};
 use super::declarations::*;
 use super::example::example;
 use super::file::parse;
+use super::kind::{PATHS, SOCKETS};
 use super::option::{Declaration, Example, Place, Section, Shape};
 use super::settings::Settings;
 use stapled_core::time::span::Span;
@@ -39,7 +40,8 @@ fn the_file_takes_hyphens_or_underscores_and_one_value_or_many() {
     assert_eq!(settings.get(&LOGDIR), Some("/var/log/stapled/".into()));
     let groups = settings.get(&GROUP);
     let group = groups.first().unwrap();
-    assert_eq!((group.paths.len(), group.sockets.clone()), (1, vec!["/u,/v".to_owned()]));
+    let sockets = SOCKETS.of(group, "sockets");
+    assert_eq!((PATHS.of(group, "paths").len(), sockets), (1, vec!["/u,/v".to_owned()]));
     assert_eq!(settings.origin(&MINIMUM_VALIDITY), "x.conf:3:1: minimum-validity");
     assert_eq!(settings.origin(&MINIMUM_INTERVAL), "--minimum-interval");
 }
@@ -103,8 +105,8 @@ fn relative_paths_are_resolved_by_the_kind_of_option() {
     assert_eq!(settings.get(&PID_FILE), Some("/base/p".into()));
     assert_eq!(settings.get(&HTTP_PROXY), Some("u".to_owned()));
     let groups = settings.get(&GROUP);
-    assert_eq!(groups.first().unwrap().paths, [PathBuf::from("/base/g")]);
-    assert_eq!(groups.first().unwrap().sockets, ["/base/v"]);
+    assert_eq!(PATHS.of(groups.first().unwrap(), "paths"), [PathBuf::from("/base/g")]);
+    assert_eq!(SOCKETS.of(groups.first().unwrap(), "sockets"), ["/base/v"]);
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use stapled_core::ocsp::CertIdHash;
 use stapled_haproxy::Transactions;
@@ -17,7 +16,6 @@ pub(crate) struct Given {
 }
 
 impl Given {
-    /// These words.
     pub(crate) fn words<W: Into<OsString>>(words: impl IntoIterator<Item = W>) -> Self {
         Given { words: words.into_iter().map(Into::into).collect(), tables: Vec::new() }
     }
@@ -30,13 +28,6 @@ impl Given {
 
 /// A table of the configuration file: the values of its keys.
 pub(crate) type Table = BTreeMap<&'static str, Given>;
-
-/// A `[[group]]` of the configuration file: paths with sockets of their own.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Group {
-    pub(crate) paths: Vec<PathBuf>,
-    pub(crate) sockets: Vec<String>,
-}
 
 /// The form of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

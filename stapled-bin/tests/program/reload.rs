@@ -98,7 +98,7 @@ fn a_wrong_configuration_is_refused_as_a_whole_with_line_and_reason() {
         ("cert-paths = \"certs\"\nhaproxy-sockets = [\"/a\", \"/b\"]\n", "x.conf:2:1: haproxy-sockets"),
         ("cert-paths = \"more\"\nhook = \"missing\"\n", "x.conf:2:1: hook: "),
         ("", "no paths to certificates"),
-        ("cert-paths = \"more\"\nissuer-dir = \"x.conf/issuers\"\n", "--issuer-dir "),
+        ("cert-paths = \"more\"\nissuer-dir = \"x.conf/issuers\"\n", "x.conf:2:1: issuer-dir: "),
     ] {
         let before = running.words().len();
         reload(&world, &running, text, "event=reload_refused");

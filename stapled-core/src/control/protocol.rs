@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use serde::{Deserialize, Serialize};
 
 use crate::describe::visible::Visible;
+use crate::overview::json::{Counted, json_line};
 use crate::overview::responder::ResponderRow;
 use crate::overview::{Row, Totals, Verdict};
 use crate::stapler::Selection;
@@ -91,6 +92,21 @@ pub struct Last {
     pub scanning: bool,
     /// The process that answers.
     pub daemon: Daemon,
+}
+
+impl Last {
+    /// One line of JSON for programs: the totals, with the exit code of the command that prints them, whether the first scan goes on,
+    /// and the process.
+    pub fn to_json(&self, exit_code: u8) -> String {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            totals: Counted<'a>,
+            scanning: bool,
+            daemon: &'a Daemon,
+        }
+        let totals = Counted { totals: &self.totals, exit_code };
+        json_line(&Line { totals, scanning: self.scanning, daemon: &self.daemon })
+    }
 }
 
 /// The process that answers.

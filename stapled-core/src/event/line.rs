@@ -1,6 +1,7 @@
 //! The lines of a log, in the forms that programs and people read.
 
 use std::fmt::{self, Write};
+use std::io::{self, IsTerminal};
 
 use serde_json::{Map, Value};
 
@@ -42,6 +43,19 @@ pub enum Form {
     Json,
     /// A datagram of the journal's native protocol.
     Journal,
+}
+
+impl Form {
+    /// The form for standard error: with priorities where that is the journal (`JOURNAL_STREAM`), with colours on a terminal unless
+    /// `NO_COLOR` is set.
+    pub fn of_stderr() -> Self {
+        let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+        match io::stderr().is_terminal() {
+            true if variable("NO_COLOR").is_none() => Form::Coloured,
+            false if variable("JOURNAL_STREAM").is_some() => Form::Priority,
+            _ => Form::Time,
+        }
+    }
 }
 
 impl Line {

@@ -7,22 +7,6 @@ use std::time::Duration;
 
 use super::kind::Kind;
 
-/// The variables of a hook and their meaning, as text for a manual.
-pub const HELP: &str = "\
-The hook is a program that runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
-delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
-renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
-source_problem. hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
-about the same certificate are held back for hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
-the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
-STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
-worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
-STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
-STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
-STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
-were dropped because the hook was too slow.
-";
-
 /// The names of events that a hook may run for, besides the words of [`Kind`].
 const NAMES: [&str; 17] = [
     "renewal_failed",
@@ -65,6 +49,21 @@ pub struct HookSettings {
 }
 
 impl HookSettings {
+    /// The variables of a hook and their meaning, as text for a manual.
+    pub const HELP: &str = "\
+  The hook is a program that runs without arguments for events. STAPLED_KIND is the kind of the event: renewed,
+  delivered, failed, revoked, outage, recovered, expiring or issuer_missing; STAPLED_EVENT is the exact name, such as
+  renewal_failed, delivery_failed, withdrawn, short_lived, certificate_expired, must_staple_without_url, place_problem,
+  source_problem. hook-events chooses among both. The first event runs the hook at once. Later events of the same kind
+  about the same certificate are held back for hook-debounce, and then told as one, with their number (STAPLED_COUNT) and
+  the time of the first (STAPLED_SINCE). Events of many certificates with the same fault come together:
+  STAPLED_EVENTS_FILE has one line of JSON for each, STAPLED_CERTIFICATES is their number, and the variables describe the
+  worst one. All of these variables are set, and empty where they do not apply: STAPLED_SEVERITY (info, warning, error),
+  STAPLED_AT, STAPLED_CERTIFICATE, STAPLED_SERIAL, STAPLED_FILES (joined by colons), STAPLED_MUST_STAPLE and
+  STAPLED_OUTAGE (yes or no; an outage is a must-staple certificate without a staple), STAPLED_CODE, STAPLED_WHAT,
+  STAPLED_SERVER, STAPLED_RESPONDER, STAPLED_NEXT_TRY, STAPLED_STAPLE_UNTIL, and STAPLED_DROPPED: the number of events that
+  were dropped because the hook was too slow.";
+
     /// Settings for a program, which must be an executable file. A run may take 30 s; events are held back for 300 s; a staple
     /// is `expiring` a day before its end. It runs for all events.
     ///
@@ -72,9 +71,14 @@ impl HookSettings {
     ///
     /// The file does not exist or cannot be run.
     pub fn new(program: &Path) -> io::Result<Self> {
-        let metadata = std::fs::metadata(program)?;
-        if !metadata.is_file() || metadata.permissions().mode() & 0o111 == 0 {
-            return Err(io::Error::new(ErrorKind::PermissionDenied, "cannot be run: not an executable file"));
+        let refused = |kind, what: String| {
+            let what = format!("{}: {what}; name one program, without arguments", program.display());
+            Err(io::Error::new(kind, what))
+        };
+        match std::fs::metadata(program) {
+            Ok(file) if file.is_file() && file.permissions().mode() & 0o111 != 0 => {}
+            Ok(_) => return refused(ErrorKind::PermissionDenied, "cannot be run: not an executable file".to_owned()),
+            Err(error) => return refused(error.kind(), error.to_string()),
         }
         let (timeout, debounce) = (Duration::from_secs(30), Duration::from_secs(300));
         let (events, expiring) = (Vec::new(), Duration::from_secs(86_400));
@@ -91,12 +95,14 @@ impl HookSettings {
         HookSettings { debounce, ..self }
     }
 
-    /// The same, running only for the events of these names or kinds.
+    /// The same, running only for the events of these names or kinds; commas may join several.
     ///
     /// # Errors
     ///
     /// A hook runs for no event of such a name. The error lists the names.
     pub fn events(self, events: Vec<String>) -> io::Result<Self> {
+        let events: Vec<_> =
+            events.iter().flat_map(|list| list.split(',')).map(|name| name.trim().to_owned()).collect();
         let known = || Kind::ALL.map(Kind::as_str).into_iter().chain(NAMES);
         if let Some(unknown) = events.iter().find(|event| !known().any(|known| known == **event)) {
             let what =

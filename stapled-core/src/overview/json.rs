@@ -5,7 +5,16 @@ use std::io;
 use serde::Serialize;
 use serde_json::ser::Formatter;
 
+use super::totals::Totals;
 use crate::describe::visible::Visible;
+
+/// Totals, with the exit code of the command that prints them.
+#[derive(Serialize)]
+pub(crate) struct Counted<'a> {
+    #[serde(flatten)]
+    pub(crate) totals: &'a Totals,
+    pub(crate) exit_code: u8,
+}
 
 /// One line of JSON. The characters that [`Visible`] escapes are escaped as JSON prescribes, so that no text changes.
 #[must_use]

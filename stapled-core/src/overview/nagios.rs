@@ -35,6 +35,13 @@ pub struct NagiosCheck {
 }
 
 impl NagiosCheck {
+    /// The exit codes and their meaning, as text for a manual.
+    pub const EXIT_CODES: &str = "\
+  0    OK; a renewal that failed while the staple is good for long enough is no more than that
+  1    WARNING: less than -w is left of a staple that is not replaced in time, a place cannot be used, or a server lacks a staple
+  2    CRITICAL: less than -c is left, a must-staple certificate has no staple somewhere, or a certificate is revoked
+  3    UNKNOWN: no daemon answers, this user may not ask it, it knows no certificate yet, or the arguments are wrong";
+
     /// The answer about these rows at this time.
     pub fn of(rows: &[Row], warning: Duration, critical: Duration, now: Timestamp) -> Self {
         let mut totals = Totals::default();

@@ -4,6 +4,8 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt::{self, Display, Formatter};
 
+#[cfg(feature = "serde")]
+use super::json::{Counted, json_line};
 use super::row::{Row, Server, ServerState, State, Verdict};
 use super::totals::Totals;
 use crate::describe::visible::Visible;
@@ -38,6 +40,17 @@ impl Summary {
     /// These rows, with totals that were counted elsewhere.
     pub fn counted(rows: Vec<Row>, totals: Totals) -> Self {
         Summary { rows, totals }
+    }
+
+    /// One JSON object per line: every row, then the totals with the exit code of the command that prints them.
+    #[cfg(feature = "serde")]
+    pub fn to_json(&self, exit_code: u8) -> String {
+        #[derive(serde::Serialize)]
+        struct Line<'a> {
+            totals: Counted<'a>,
+        }
+        let rows: String = self.rows.iter().map(json_line).collect();
+        rows + &json_line(&Line { totals: Counted { totals: &self.totals, exit_code } })
     }
 
     /// How many rows miss something that can still come.
@@ -159,6 +172,17 @@ mod tests {
             assert_eq!(totals.verdict, expected, "{rows:?}");
             assert_eq!(totals.total, count);
         }
+    }
+
+    #[cfg(feature = "serde")]
+    #[test]
+    fn json_ends_with_the_totals() {
+        let text = Summary::with(vec![row(State::Revoked, &[])]).to_json(3);
+        let objects: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(objects.len(), 2);
+        assert_eq!(objects[0]["state"], "revoked");
+        assert_eq!(objects[1]["totals"]["exit_code"], 3);
+        assert_eq!(objects[1]["totals"]["revoked"], 1);
     }
 
     #[test]

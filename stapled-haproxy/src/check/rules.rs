@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use stapled_core::io::file::FileSink;
+use stapled_core::io::file::server::{FileServer, FileServerError};
 use stapled_core::overrides::ResponderOverrides;
 use stapled_core::staple::JudgePolicy;
 
@@ -31,6 +32,19 @@ impl StapleFiles {
             StapleFiles::Nowhere => None,
             StapleFiles::BesideCertificates => Some(FileSink::new()),
             StapleFiles::In(directory) => Some(FileSink::new().staple_dir(directory)),
+        }
+    }
+
+    /// Checks that this server would have no file that is written for HAProxy.
+    ///
+    /// # Errors
+    ///
+    /// It would have one.
+    pub fn apart_from(&self, server: &FileServer) -> Result<(), FileServerError> {
+        match self {
+            StapleFiles::Nowhere => Ok(()),
+            StapleFiles::BesideCertificates => server.apart_from_files("HAProxy", None),
+            StapleFiles::In(directory) => server.apart_from_files("HAProxy", Some(directory)),
         }
     }
 }

@@ -9,12 +9,13 @@
 //! - `processes`: one source for each admin socket.
 //! - `named_sockets`: the admin sockets that one configuration names, followed while the configuration changes.
 //! - `grouping`: which source's staples go to which sockets.
-//! - `builder`, `one`, `several`: the public types.
+//! - `builder`, `known`, `one`, `several`: the public types.
 //! - `comparison`: configurations and running processes, compared again and again.
 
 mod builder;
 mod comparison;
 mod grouping;
+mod known;
 mod named_sockets;
 mod one;
 mod processes;
@@ -23,6 +24,7 @@ mod several;
 pub use builder::HaproxyBuilder;
 pub use comparison::Comparison;
 pub(crate) use grouping::{Certificates, Options, Wanted, beyond, of_paths};
+pub use known::{Known, KnownBy};
 pub use named_sockets::NamedSockets;
 pub use one::{Compared, Haproxy};
 pub use processes::Processes;

@@ -31,6 +31,19 @@ impl Span {
         Span(if seconds > Span::MAX.0 { Span::MAX.0 } else { seconds })
     }
 
+    /// Reads a span from `least` to `most`.
+    ///
+    /// # Errors
+    ///
+    /// The text is no span, or not within these limits; in words.
+    pub fn within(text: &str, least: Span, most: Span) -> Result<Span, String> {
+        match text.parse::<Span>()? {
+            span if span < least => Err(format!("at least {least} is needed")),
+            span if span > most => Err(format!("at most {most} is possible")),
+            span => Ok(span),
+        }
+    }
+
     /// The whole seconds.
     pub const fn as_secs(self) -> u64 {
         self.0
@@ -103,6 +116,15 @@ impl fmt::Display for Span {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_span_is_within_its_limits() {
+        let within = |text| Span::within(text, Span(60), Span(3600));
+        assert_eq!((within("1m"), within("1h")), (Ok(Span(60)), Ok(Span(3600))));
+        assert_eq!(within("59"), Err("at least 1m is needed".to_owned()));
+        assert_eq!(within("1h1s"), Err("at most 1h is possible".to_owned()));
+        assert!(within("long").unwrap_err().starts_with("not a duration"));
+    }
 
     #[test]
     fn numbers_of_seconds_and_units() {

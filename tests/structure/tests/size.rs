@@ -9,7 +9,7 @@ use stapled_structure::workspace::root;
 
 /// How many lines there may be, without blank ones and without tests: a ratchet, which is lowered with the program, and raised
 /// only for what users get in addition.
-const LIMIT: usize = 5_370;
+const LIMIT: usize = 5_000;
 
 /// The source files of the program, without files of tests.
 fn sources() -> Vec<PathBuf> {

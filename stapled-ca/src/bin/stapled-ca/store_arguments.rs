@@ -66,13 +66,8 @@ impl StoreArguments {
         };
         let address: RedisAddress = match (&self.redis, &self.redis_file, std::env::var(VARIABLE)) {
             (Some(text), ..) => {
-                let address: RedisAddress = text.parse().map_err(|error| NoStore::Address(format!("{error}")))?;
-                if address.has_password() {
-                    let reason = "every user of this machine can see a password in an argument; write the address into a \
-                                  file and name it with --redis-file, or set STAPLED_CA_REDIS";
-                    return Err(NoStore::Address(reason.to_owned()));
-                }
-                address
+                let instead = "write the address into a file and name it with --redis-file, or set STAPLED_CA_REDIS";
+                RedisAddress::from_argument(text, instead).map_err(|error| NoStore::Address(error.to_string()))?
             }
             (None, Some(path), _) => from_file(path)?,
             (None, None, Ok(text)) if !text.is_empty() => {

@@ -5,6 +5,9 @@ use std::path::{Path, PathBuf};
 
 use super::layout::{Layout, LayoutError};
 use super::{FileSink, WithdrawFiles};
+#[cfg(feature = "hook")]
+use crate::hook::reload::ReloadSettings;
+use crate::io::directory::{DirectorySource, IgnoreError};
 
 /// A layout that has a name: what a kind of servers needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -118,6 +121,24 @@ impl FileServer {
     #[must_use]
     pub fn only(self, wanted: impl Fn(&Path) -> bool + Send + Sync + 'static) -> Self {
         FileServer { sink: self.sink.only(wanted), is_partial: true, ..self }
+    }
+
+    /// The same with those certificates only whose file fits one of these patterns, which are as those of
+    /// [`DirectorySource::ignore`].
+    ///
+    /// # Errors
+    ///
+    /// A pattern is malformed.
+    pub fn only_matching(self, patterns: &[String]) -> Result<Self, IgnoreError> {
+        let wanted = DirectorySource::new("/").ignore(patterns)?;
+        Ok(self.only(move |file| wanted.ignores(file)))
+    }
+
+    /// The settings of a reload command as those of the command that tells this server.
+    #[cfg(feature = "hook")]
+    pub fn told_by(&self, reload: ReloadSettings) -> ReloadSettings {
+        let reload = reload.of_server(&self.name);
+        if self.preset.reload_after_withdrawals { reload.after_withdrawals() } else { reload }
     }
 
     /// The same beside others, whose files it must not have.
