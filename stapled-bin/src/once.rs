@@ -1,11 +1,9 @@
 //! `--one-off`: one pass with its summary; with `--wait`, one pass after another until nothing is missing or the time is
 //! up.
 
-use std::io::{self, IsTerminal, Write};
-use std::sync::Arc;
+use std::io::{self, Write};
 use std::time::Duration;
 
-use stapled_core::event::Observer;
 use stapled_core::overview::columns::Columns;
 use stapled_core::overview::{Summary, Verdict};
 use stapled_core::stapler::passes::{Passed, passes};
@@ -13,7 +11,8 @@ use stapled_haproxy::Processes;
 
 use crate::configuration::Configuration;
 use crate::logging;
-use crate::progress::{Progress, Terminal};
+use crate::options::value::LogFormat;
+use crate::progress::Terminal;
 use crate::run_error::{RunError, log_notes};
 use crate::signals::Signals;
 use crate::summary::{exit_code, write_table};
@@ -22,21 +21,23 @@ use crate::wiring::{self, WiringError};
 /// Makes the passes of `--one-off`, and returns the exit code.
 pub(crate) async fn once(configuration: &Configuration, json: bool, wait: Option<Duration>) -> Result<u8, RunError> {
     let quiet = configuration.logging.quiet;
-    let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
+    let terminal = match (quiet, json || configuration.logging.format == LogFormat::Json) {
+        (true, _) => Terminal::plain(),
+        (false, true) => Terminal::with_bar("certificates"),
+        (false, false) => Terminal::with_progress("certificates"),
+    };
     let logging = logging::start(&configuration.logging, Some(&terminal))?;
     log_notes(configuration);
-    // With JSON, only a bar on a terminal shows progress.
-    let progress = (!quiet && (!json || io::stderr().is_terminal())).then(|| Arc::new(Progress::on(terminal.clone())));
-    let observer = progress.clone().map(|progress| progress as Arc<dyn Observer>);
     let automation = logging.automation(configuration);
     let mut signals = Signals::new()?;
     let make = || {
         let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan()).map_err(WiringError::from)?;
-        Ok::<_, RunError>(wiring::stapler(configuration, &mut haproxys, &automation, None, None, observer.clone())?)
+        Ok::<_, RunError>(wiring::stapler(configuration, &mut haproxys, &automation, None, None, terminal.observer())?)
     };
-    let waits = |missing, left| progress.iter().for_each(|progress| progress.waits(missing, left));
     let mut signal = 0;
-    let passed = passes(make, wait, waits, async { signal = signals.stop().await }).await?;
+    let passed =
+        passes(make, wait, |missing, left| terminal.waits(missing, left), async { signal = signals.stop().await })
+            .await?;
     terminal.finish();
     let is_told = automation.finish(None).await;
     let (inventory, is_whole) = match passed {

@@ -1,53 +1,86 @@
-//! The progress of a pass, on standard error.
+//! The progress of long work, on standard error: a bar with rate and remaining time on a terminal, a line every few seconds
+//! elsewhere. Work that ends sooner shows nothing.
 
-use std::collections::HashMap;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
+use std::thread;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use stapled_core::event::{Event, EventKind, Observer};
-use stapled_core::task::Subject;
+use stapled_core::event::Observer;
+use stapled_core::overview::progress::Progress;
 
-use crate::text::visible;
+/// How often a bar changes.
+const BAR: Duration = Duration::from_millis(250);
+/// The time between two lines.
+pub(crate) const LINES: Duration = Duration::from_secs(5);
 
-/// Standard error, with a progress bar or without. Lines are written above the bar.
+/// Standard error, with the progress of some work or without. Lines are written above a bar.
 #[derive(Clone, Debug)]
 pub(crate) struct Terminal {
     bar: Option<ProgressBar>,
+    progress: Option<Arc<Progress>>,
 }
 
 impl Terminal {
-    /// Standard error without a bar.
+    /// Standard error without progress.
     pub(crate) fn plain() -> Self {
-        Terminal { bar: None }
+        Terminal { bar: None, progress: None }
     }
 
-    /// Standard error with a bar, if it is a terminal.
-    pub(crate) fn with_bar() -> Self {
-        if !io::stderr().is_terminal() {
-            return Terminal::plain();
+    /// Standard error with progress: a bar if it is a terminal, lines otherwise. `what` is the plural of one piece of the work.
+    pub(crate) fn with_progress(what: &'static str) -> Self {
+        let (mut terminal, progress) = (Terminal::plain(), Arc::new(Progress::of(what)));
+        terminal.progress = Some(Arc::clone(&progress));
+        if io::stderr().is_terminal() {
+            let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
+            let style = ProgressStyle::with_template("{bar:30} {wide_msg}");
+            terminal.bar = Some(style.map(|style| bar.clone().with_style(style)).unwrap_or(bar));
         }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10));
-        if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} certificates, {elapsed} {wide_msg}") {
-            bar.set_style(style);
-        }
-        Terminal { bar: Some(bar) }
+        let bar = terminal.bar.clone();
+        let show = move |done, of, line: &str| match &bar {
+            Some(bar) => {
+                bar.set_length(of as u64);
+                bar.set_position(done as u64);
+                bar.set_message(line.to_owned());
+            }
+            // If standard error is closed, the work continues.
+            None => drop(writeln!(io::stderr(), "{line}")),
+        };
+        let pause = if terminal.bar.is_some() { BAR } else { LINES };
+        // Without a thread, the work shows no progress.
+        let _ = thread::Builder::new().name("progress".to_owned()).spawn(move || progress.report(pause, show));
+        terminal
     }
 
-    /// Shows how many certificates are done, and how many there are.
+    /// Progress beside output that programs read: a bar where standard output goes elsewhere, and no lines.
+    pub(crate) fn with_bar(what: &'static str) -> Self {
+        let is_shown = io::stderr().is_terminal() && !io::stdout().is_terminal();
+        if is_shown { Terminal::with_progress(what) } else { Terminal::plain() }
+    }
+
+    /// Progress: how much is done, and how much there is; 0 if that is not known.
     pub(crate) fn show(&self, done: usize, of: usize) {
-        if let Some(bar) = &self.bar {
-            bar.set_length(of as u64);
-            bar.set_position(done as u64);
+        self.progress.iter().for_each(|progress| progress.set(done, of));
+    }
+
+    /// Shows that certificates are missing a staple and are tried again.
+    pub(crate) fn waits(&self, missing: usize, left: Duration) {
+        if self.progress.is_some() {
+            // If standard error is closed, the pass continues.
+            let _ = writeln!(self.clone(), "{missing} still missing: tried again, for {} s at most", left.as_secs());
         }
     }
 
-    /// Removes the bar.
+    /// Counts the certificates of passes.
+    pub(crate) fn observer(&self) -> Option<Arc<dyn Observer>> {
+        self.progress.clone().map(|progress| progress as Arc<dyn Observer>)
+    }
+
+    /// Removes the bar, and shows no further progress.
     pub(crate) fn finish(&self) {
-        if let Some(bar) = &self.bar {
-            bar.finish_and_clear();
-        }
+        self.progress.iter().for_each(|progress| progress.end());
+        self.bar.iter().for_each(ProgressBar::finish_and_clear);
     }
 }
 
@@ -62,68 +95,5 @@ impl Write for Terminal {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
-    }
-}
-
-/// Counts the certificates that are found and done. Moves the bar, or writes a line for each certificate.
-pub(crate) struct Progress {
-    terminal: Terminal,
-    count: Mutex<Count>,
-}
-
-#[derive(Debug, Default)]
-struct Count {
-    done: u64,
-    /// The certificates that were found, and whether each was counted as done.
-    certificates: HashMap<Subject, bool>,
-}
-
-impl Progress {
-    /// Progress on this terminal.
-    pub(crate) fn on(terminal: Terminal) -> Self {
-        Progress { terminal, count: Mutex::default() }
-    }
-
-    /// Shows that certificates are missing a staple and are tried again.
-    pub(crate) fn waits(&self, missing: usize, left: Duration) {
-        let words = format!("{missing} still missing: tried again, for {} s at most", left.as_secs());
-        match &self.terminal.bar {
-            Some(bar) => bar.set_message(words),
-            // If standard error is closed, the pass continues.
-            None => drop(writeln!(io::stderr(), "{words}")),
-        }
-    }
-}
-
-impl Observer for Progress {
-    #[allow(clippy::print_stderr)] // progress is for standard error
-    fn observe(&self, event: &Event) {
-        let Some(about) = &event.certificate else { return };
-        let Some(subject) = &about.subject else { return };
-        let count = &mut *self.count.lock().unwrap_or_else(PoisonError::into_inner);
-        let has_result = event.kind.is_result();
-        if !has_result && !matches!(event.kind, EventKind::Accepted) {
-            return;
-        }
-        // A second pass finds the same certificates again.
-        let is_done = count.certificates.entry(subject.clone()).or_default();
-        count.done += u64::from(has_result && !*is_done);
-        *is_done |= has_result;
-        let (done, found) = (count.done, count.certificates.len());
-        match &self.terminal.bar {
-            Some(bar) => {
-                bar.set_length(found as u64);
-                bar.set_position(done);
-                if has_result {
-                    bar.set_message(visible(&about.name));
-                }
-            }
-            None if has_result => {
-                let (name, what) = (visible(&about.name), visible(&event.kind.to_string()));
-                // If standard error is closed, the pass continues.
-                let _ = writeln!(io::stderr(), "[{done}/{found}] {name}: {what}");
-            }
-            None => {}
-        }
     }
 }

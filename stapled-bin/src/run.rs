@@ -20,7 +20,7 @@ use crate::daemon::{PidFile, Ready};
 use crate::logging;
 use crate::once::once;
 use crate::options::declarations as option;
-use crate::progress::Terminal;
+use crate::progress::{LINES, Terminal};
 use crate::run_error::{RunError, log_notes};
 use crate::show::{self, counted, show};
 use crate::signals::{Asked, Signals};
@@ -115,6 +115,12 @@ async fn keep(
             control.replace(handle.clone());
             metrics.iter().for_each(|metrics| metrics.watch(handle.clone()));
             manager.watch(handle.clone());
+            let starting = handle.clone();
+            tokio::spawn(async move {
+                let report = |line: &str| tracing::info!(event = "starting", "starting: {line}");
+                // Whatever ends the stapler is reported where it ends.
+                let _ = starting.ready_with_progress(LINES, report).await;
+            });
         }
     };
     watch(&stapler.handle());

@@ -5,7 +5,7 @@
 //! `serde`, rows and totals are written and read as JSON objects whose names are stable. A [`Summary`] has both, and each
 //! problem in words; a [`listing`] has the rows of a large inventory part by part. Rows become text as a table
 //! ([`columns`]), with all that is known ([`details`]), or as the line of a check ([`nagios`]). A [`responder`] has rows of its
-//! own. The [`headline`] is one line about everything.
+//! own. The [`headline`] is one line about everything, and [`progress`] one about work that takes long.
 
 pub mod columns;
 pub mod details;
@@ -15,7 +15,9 @@ pub mod json;
 mod layout;
 pub mod listing;
 pub mod nagios;
+pub(crate) mod pace;
 mod pattern;
+pub mod progress;
 mod relative;
 pub mod responder;
 mod risk;

@@ -78,8 +78,7 @@ impl Check {
     pub(crate) fn run(self, out: &mut dyn Write) -> Result<u8, CommandError> {
         let settings = &self.options.settings;
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
-        let terminal = if quiet { Terminal::plain() } else { Terminal::with_bar() };
-        let (configuration, report) = checked(&self.options, &terminal, async |check| check.run().await)?;
+        let (configuration, report) = checked(&self.options, async |check| check.run().await)?;
         for note in &configuration.notes {
             say(&format!("note: {note}"));
         }
@@ -100,13 +99,18 @@ impl Check {
 /// Does this work with a check of what the daemon would do with these options.
 pub(super) fn checked<T>(
     options: &Options<arguments::Check>,
-    terminal: &Terminal,
     work: impl AsyncFnOnce(HaproxyCheck<'_>) -> T,
 ) -> Result<(Configuration, T), CommandError> {
+    let settings = &options.settings;
+    let terminal = match (settings.get(&option::QUIET), settings.get(&option::JSON)) {
+        (true, _) => Terminal::plain(),
+        (false, true) => Terminal::with_bar("certificates"),
+        (false, false) => Terminal::with_progress("certificates"),
+    };
     // In the daemon, --json needs --one-off.
-    let configuration = Configuration::load(options.settings.clone().without(&option::JSON))?;
+    let configuration = Configuration::load(settings.clone().without(&option::JSON))?;
     let runtime = tokio::runtime::Runtime::new().map_err(CommandError::Start)?;
-    let done = runtime.block_on(async { Ok(work(prepared(&configuration, terminal)?).await) });
+    let done = runtime.block_on(async { Ok(work(prepared(&configuration, &terminal)?).await) });
     terminal.finish();
     // A file system that still hangs is left behind.
     runtime.shutdown_background();

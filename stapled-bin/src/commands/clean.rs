@@ -11,7 +11,6 @@ use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use super::check;
 use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
-use crate::progress::Terminal;
 use crate::stderr::say;
 
 /// Remove staple files (CERT.ocsp) that keep HAProxy from starting, or mislead it
@@ -70,7 +69,7 @@ impl Clean {
         let (json, quiet) = (settings.get(&option::JSON), settings.get(&option::QUIET));
         let removal = if self.dry_run { Removal::Named } else { Removal::Done };
         let work = async |check: Check<'_>| check.clean(removal).await;
-        let (_, cleaned) = check::checked(&self.options, &Terminal::plain(), work)?;
+        let (_, cleaned) = check::checked(&self.options, work)?;
         if quiet {
             cleaned.problems().for_each(|problem| say(&problem));
         } else if json {

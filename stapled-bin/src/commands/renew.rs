@@ -1,6 +1,6 @@
 //! `stapled renew`: makes the running daemon ask the CAs now.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::Write;
 
 use clap::{ArgGroup, Args};
 use stapled_core::control::client::unknown;
@@ -13,6 +13,7 @@ use stapled_core::time::span::Span;
 use super::answer::CommandError;
 use crate::control::{DaemonArguments, ask};
 use crate::options::arguments::durations;
+use crate::progress::Terminal;
 use crate::stderr::say;
 use crate::summary::{exit_code, write_table};
 use crate::text::visible;
@@ -92,23 +93,18 @@ impl Renew {
         };
         let question =
             Question::Renew { which, wait: self.wait.map(|wait| u32::try_from(wait.as_secs()).unwrap_or(u32::MAX)) };
-        let shows_progress = io::stderr().is_terminal();
+        let show = if self.json { Terminal::with_bar } else { Terminal::with_progress };
+        let terminal = show("certificates");
         let mut rows: Vec<Row> = Vec::new();
         let last = ask(&client, &question, self.json, out, &mut |line| {
             match line {
                 Line::Row(row) => rows.push((**row).clone()),
-                Line::Notice(Notice::Progress { done, of }) if shows_progress => {
-                    // A closed terminal shows nothing.
-                    let _ = write!(io::stderr(), "\r{done} of {of} done");
-                    return false;
-                }
+                Line::Notice(Notice::Progress { done, of }) => terminal.show(*done, *of),
                 _ => {}
             }
             true
         });
-        if shows_progress {
-            let _ = write!(io::stderr(), "\r\x1b[K");
-        }
+        terminal.finish();
         let last = last?;
         let mut code = exit_code(last.verdict);
         for unknown in self.unknown(&rows) {

@@ -1,6 +1,6 @@
 //! `stapled verify`: judges one response, as the daemon would, and says why.
 
-use std::io::{BufReader, Write};
+use std::io::{self, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -17,6 +17,7 @@ use stapled_haproxy::HaproxySink;
 use super::answer::{CommandError, GOOD, answer, exit_code};
 use super::input::{self, InputError};
 use crate::judging::{Judging, judge_policy};
+use crate::progress::Terminal;
 
 /// Judge an OCSP response for a certificate, and say why
 ///
@@ -109,14 +110,21 @@ impl Verify {
     /// Judges each line of the list as it comes. A bad line, or a file that cannot be opened, is a verdict of its own.
     fn judge_list(&self, delegates: &[Certificate], out: &mut dyn Write) -> Result<u8, CommandError> {
         let path = self.list.clone().unwrap_or_default();
-        let mut worst = GOOD;
-        for listed in Listed::all_in(BufReader::new(input::list(&path)?)) {
-            let listed = listed.map_err(|error| InputError::Unreadable { path: path.clone(), error })?;
+        let mut list = input::list(&path)?;
+        let unreadable = |error| InputError::Unreadable { path: path.clone(), error };
+        // On a terminal, the verdicts show how far the work is.
+        let is_for_programs = self.json || io::stdout().is_terminal();
+        let show = if is_for_programs { Terminal::with_bar } else { Terminal::with_progress };
+        let terminal = show("responses");
+        let of = Listed::count(&mut list).map_err(unreadable)?;
+        let worst = Listed::all_in(BufReader::new(list)).enumerate().try_fold(GOOD, |worst, (done, listed)| {
+            terminal.show(done, of);
+            let listed = listed.map_err(unreadable)?;
             let judged = listed.judged(|files, at| self.verdict(files, at.unwrap_or_else(|| self.at()), delegates));
-            worst = worst.max(exit_code(&judged.verdict));
-            answer(out, &json_line(&judged), worst)?;
-        }
-        Ok(worst)
+            answer(out, &json_line(&judged), worst.max(exit_code(&judged.verdict)))
+        });
+        terminal.finish();
+        worst
     }
 
     fn verdict(&self, files: [&Path; 3], at: Timestamp, delegates: &[Certificate]) -> Result<Verdict, CommandError> {

@@ -25,6 +25,7 @@ mod off;
 mod one_off;
 mod page;
 mod probe;
+mod progress;
 mod question;
 #[cfg(feature = "redis")]
 mod redis;

@@ -123,14 +123,24 @@ impl Inventory {
     /// delivery was tried.
     pub(crate) fn is_settled(&self) -> bool {
         let known = self.known();
+        known.places.values().all(|place| !place.is_pending())
+            && known.certificates.values().all(|entry| self.is_tried(entry))
+    }
+
+    /// How many certificates were tried once, and how many there are.
+    pub(crate) fn tried(&self) -> (usize, usize) {
+        let known = self.known();
+        (known.certificates.values().filter(|entry| self.is_tried(entry)).count(), known.certificates.len())
+    }
+
+    fn is_tried(&self, entry: &CertificateRecord) -> bool {
         let is_tried =
             |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.state != DeliveryState::Pending);
-        known.places.values().all(|place| !place.is_pending())
-            && known.certificates.values().all(|entry| match entry.standing {
-                Standing::Waiting => false,
-                Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),
-                _ => true,
-            })
+        match entry.standing {
+            Standing::Waiting => false,
+            Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),
+            _ => true,
+        }
     }
 
     /// The certificates among these that were delivered to a sink, or were to be delivered, with their generations.

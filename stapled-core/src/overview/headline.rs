@@ -43,7 +43,7 @@ impl Count {
 }
 
 /// A number with a comma before each group of three digits.
-fn grouped(number: usize) -> String {
+pub(super) fn grouped(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::chain::CertChain;
@@ -12,6 +14,7 @@ use crate::event::About;
 use crate::finder::Finder;
 use crate::inventory::standing::{CertificateStatus, Standing};
 use crate::inventory::{Inventory, Progress, Selected, Ticket};
+use crate::overview::pace::Pace;
 use crate::queues;
 use crate::renewer::Renewer;
 use crate::responders::Snapshot;
@@ -263,6 +266,29 @@ impl Handle {
             }
             self.unless_ended(changes.changed()).await?.map_err(|_| HandleError::Ended)?;
             self.unless_ended(tokio::time::sleep(CHECK)).await?;
+        }
+    }
+
+    /// Waits as [`ready`](Handle::ready) does. After each `pause`, `report` gets the progress in words: how many certificates were
+    /// tried and how many were found so far, such as `1,200 of 5,000 certificates, 240/s, 15 s left`.
+    ///
+    /// # Errors
+    ///
+    /// The stapler has ended.
+    pub async fn ready_with_progress(
+        &self,
+        pause: Duration,
+        mut report: impl FnMut(&str) + Send,
+    ) -> Result<(), HandleError> {
+        let (began, mut pace) = (Instant::now(), Pace::new());
+        let mut ready = pin!(self.ready());
+        loop {
+            if let Ok(is_ready) = tokio::time::timeout(pause, ready.as_mut()).await {
+                return is_ready;
+            }
+            let (tried, of) = self.0.inventory.tried();
+            pace.note(began.elapsed(), tried);
+            report(&pace.line(of, "certificates"));
         }
     }
 

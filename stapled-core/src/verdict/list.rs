@@ -7,7 +7,7 @@
 //! over.
 
 use std::fmt::Display;
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use super::value::Verdict;
@@ -77,6 +77,19 @@ Lists: tabs separate the fields of a line that has one. Otherwise blanks do; a f
                 return Some(Ok(Listed { number, text, question }));
             }
         })
+    }
+
+    /// How many such lines follow in a list; 0 where it can be read only once, like a pipe. The list is at the same position
+    /// afterwards.
+    ///
+    /// # Errors
+    ///
+    /// The list cannot be read.
+    pub fn count(list: &mut (impl Read + Seek)) -> io::Result<usize> {
+        let Ok(position) = list.stream_position() else { return Ok(0) };
+        let count = Listed::all_in(BufReader::new(&mut *list)).take_while(Result::is_ok).count();
+        list.seek(SeekFrom::Start(position))?;
+        Ok(count)
     }
 
     /// The verdict on this line. `judge` gets the paths of the response, the certificate and the issuer, and the time; its error is
@@ -208,6 +221,17 @@ mod tests {
         let at = |line: &str| ListedQuestion::of_line(line).unwrap().unwrap().at;
         assert_eq!(at("r c i 1763793723"), at("r\tc\ti\t2025-11-22T06:42:03Z"));
         assert_eq!((at("r c i"), at("r c i -"), at("r\tc\ti\t")), (None, None, None));
+    }
+
+    #[test]
+    fn questions_are_counted_from_the_present_position() {
+        let mut list = io::Cursor::new(b"left out\n# r c i\n\nr c i\nno question\nr c i".to_vec());
+        list.set_position(9);
+        assert_eq!((Listed::count(&mut list).unwrap(), list.position()), (3, 9));
+        assert_eq!(Listed::all_in(&mut list).count(), 3);
+        assert_eq!(Listed::count(&mut list).unwrap(), 0);
+        let mut pipe = io::pipe().map(|(reader, _)| std::fs::File::from(std::os::fd::OwnedFd::from(reader))).unwrap();
+        assert_eq!(Listed::count(&mut pipe).unwrap(), 0);
     }
 
     proptest! {

@@ -38,6 +38,22 @@ async fn a_failure_of_a_certificate_without_a_staple_is_told_at_once() {
     assert_eq!(in_time(&mut handle.renew(&Selection::All).await.unwrap()).await, Outcome::Failed);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_start_tells_how_many_certificates_were_tried() {
+    let world = World::new();
+    world.add("a.test");
+    world.add("b.test");
+    world.server.slow.store(true, Ordering::SeqCst);
+    let handle = world.run_with_handle(world.builder());
+    let mut told = Vec::new();
+    handle.ready_with_progress(SECOND / 4, |line| told.push(line.to_owned())).await.unwrap();
+    assert!(told.iter().any(|line| line == "0 of 2 certificates"), "{told:?}");
+    assert!(told.iter().all(|line| !line.starts_with("2 of 2")), "{told:?}");
+    told.clear();
+    handle.ready_with_progress(SECOND / 4, |line| told.push(line.to_owned())).await.unwrap();
+    assert_eq!(told, [""; 0], "everything was tried");
+}
+
 fn named(name: &str) -> Selection {
     Selection::Certificates(vec![name.to_owned()])
 }
