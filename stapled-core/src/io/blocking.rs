@@ -437,7 +437,7 @@ mod tests {
     }
 
     /// Work at all threads of the runtime, which ends when this is dropped.
-    async fn take_threads() -> Vec<mpsc::Sender<()>> {
+    async fn take_threads() -> Vec<Sender<()>> {
         let mut senders = Vec::new();
         for number in 0..threads_of_a_runtime() {
             let (sender, receiver) = mpsc::channel::<()>();
@@ -481,7 +481,7 @@ mod tests {
     #[test]
     fn work_of_a_runtime_that_has_ended_is_dropped() {
         let (sender, receiver) = mpsc::channel::<()>();
-        let one_thread = || tokio::runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
+        let one_thread = || runtime::Builder::new_current_thread().max_blocking_threads(1).build().unwrap();
         let runtime = one_thread();
         let id = runtime.handle().id();
         let (began, begun) = mpsc::channel();

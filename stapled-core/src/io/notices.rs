@@ -184,7 +184,9 @@ mod linux {
         fn changes_are_told_and_files_that_are_read_are_not() {
             let folder = tempfile::tempdir().unwrap();
             let [watched, other, marks] = ["watched", "other", "marks"].map(|name| folder.path().join(name));
-            [&watched, &other, &marks].map(|directory| fs::create_dir(directory).unwrap());
+            for directory in [&watched, &other, &marks] {
+                fs::create_dir(directory).unwrap();
+            }
             let (sender, notices) = mpsc::channel();
             let mut notifier = Notifier::new(move |notice| sender.send(notice).unwrap()).unwrap();
             notifier.watch(&watched).unwrap();
