@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use stapled_ca::lab::Fault;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
+use stapled_tests::{Hanging, HangingFile};
 
 use crate::world::{PATIENCE, Running, World, until};
 
@@ -77,6 +78,20 @@ fn elsewhere_a_line_comes_every_few_seconds_and_nothing_with_quiet_or_json() {
         };
         assert!(lines.len() < 5 && lines.iter().all(is_whole) && !ended.err.contains('\u{1b}'), "{ended:?}");
     }
+}
+
+#[test]
+fn a_check_tells_how_many_files_it_has_read() {
+    let world = World::new();
+    world.issue("a.pem", &world.profile("a.example"));
+    fs::create_dir(world.path("hung")).unwrap();
+    let hung = HangingFile { name: "b.pem".to_owned(), contents: None };
+    let Some(hanging) = Hanging::mount(&world.path("hung"), vec![hung]) else { return };
+    let running = Running::start(world.command(&["check", "-p", "certs", "-p", "hung"]));
+    assert!(until(PATIENCE, || running.said("1 of 2 certificates, 0.")), "{}", running.words());
+    // Dropped before the process, which the system ends when its reads have ended.
+    drop(hanging);
+    assert_eq!(running.end(PATIENCE).code, 1);
 }
 
 #[test]
