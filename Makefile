@@ -8,6 +8,10 @@
 # make prove   what takes longer: proofs by many repetitions, fuzzing, and the benchmarks
 # make packages builds each published crate from its package alone
 # make semver  compares the public interfaces with those of the last release
+# make counts  counts instructions, allocations and system calls, and the size of the program, and compares them with the tables in
+#              docs/performance.md; make counts-table writes the tables anew; make counts-trial shows that they find more work
+# make bench-short  runs the benches in a short form, and checks ratios
+# make build-time   builds the program from nothing, and says how long that takes
 # make bench-peers  measures this project beside other staplers; those that cannot be had are left out
 # make mutants breaks the judgement in every place, one at a time, to see that a test notices
 #
@@ -15,7 +19,7 @@
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
-.PHONY: test fast demo deb book check format lint doc deny words prove mutants packages semver bench-peers
+.PHONY: test fast demo deb book check format lint doc deny words prove mutants packages semver counts counts-table counts-trial bench-short build-time bench-peers
 
 test:
 	@.ci/test
@@ -61,6 +65,21 @@ packages:
 
 semver:
 	@.ci/semver
+
+counts:
+	@environment=$$(tests/provide/provide.sh valgrind strace) && eval "$$environment" && .ci/counts
+
+counts-trial:
+	@environment=$$(tests/provide/provide.sh valgrind strace) && eval "$$environment" && .ci/counts --planted
+
+counts-table:
+	@environment=$$(tests/provide/provide.sh valgrind strace) && eval "$$environment" && .ci/counts --write
+
+bench-short:
+	@.ci/bench-short
+
+build-time:
+	@.ci/build-time
 
 bench-peers:
 	@if environment=$$(STAPLED_MAY_SKIP=1 tests/provide/provide.sh haproxy-next openssl); then eval "$$environment"; fi; \

@@ -44,8 +44,8 @@ fn main() -> ExitCode {
     let rounds: usize = number.unwrap_or(if test { 3 } else { 2000 });
 
     println!(
-        "{:<44} {:>7} {:>7} {:>6} {:>9} {:>9} {:>6}",
-        "", "came", "smallest", "saved", "judge µs", "smallest", "ratio"
+        "{:<44} {:>7} {:>7} {:>6} {:>9} {:>9} {:>6} {:>6}",
+        "", "came", "smallest", "saved", "judge µs", "smallest", "ratio", "limit"
     );
     let mut over = false;
     for shape in shapes() {
@@ -56,10 +56,11 @@ fn main() -> ExitCode {
         let is_over = after > shape.most || came / alone > shape.limit && !test;
         over |= is_over;
         println!(
-            "{:<44} {before:>7} {after:>8} {saved:>5.0}% {came:>9.1} {alone:>9.1} {:>6.2}{}",
+            "{:<44} {before:>7} {after:>8} {saved:>5.0}% {came:>9.1} {alone:>9.1} {:>6.2} {:>6.2} {}",
             shape.name,
             came / alone,
-            if is_over { " OVER" } else { "" }
+            shape.limit,
+            if is_over { "OVER" } else { "ok" }
         );
     }
     if over { ExitCode::FAILURE } else { ExitCode::SUCCESS }

@@ -1,7 +1,7 @@
 //! Measures the answers per second of the local responder. For comparison, a bare hyper server returns the same bytes, without
 //! reading the question; the rounds of both alternate. The last line is the ratio of the medians.
 //!
-//!     cargo bench -p stapled-benches --bench serve -- [CERTIFICATES]
+//!     cargo bench -p stapled-benches --bench serve -- [--test] [CERTIFICATES]
 
 // A bench that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
@@ -35,8 +35,9 @@ use tokio::net::{TcpListener, TcpStream};
 
 /// The number of clients, each with one open question.
 const CLIENTS: usize = 32;
-const ROUNDS: usize = 7;
-const ROUND: Duration = Duration::from_secs(2);
+/// How many rounds of each there are, and how long one takes.
+const ROUNDS: (usize, Duration) = (7, Duration::from_secs(2));
+const ROUNDS_IN_TEST: (usize, Duration) = (5, Duration::from_millis(300));
 
 /// Staples, each with the HTTP requests of its question by GET and by POST.
 fn staples(count: usize) -> Vec<(Staple, [Bytes; 2])> {
@@ -101,7 +102,7 @@ async fn responder(staples: &[(Staple, [Bytes; 2])]) -> SocketAddr {
 }
 
 /// The answers per second to these requests, one after the other on each connection.
-async fn round(address: SocketAddr, requests: &Arc<Vec<Bytes>>) -> f64 {
+async fn round(address: SocketAddr, requests: &Arc<Vec<Bytes>>, duration: Duration) -> f64 {
     let (answers, is_over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
     let began = Instant::now();
     let clients: Vec<_> = (0..CLIENTS)
@@ -127,7 +128,7 @@ async fn round(address: SocketAddr, requests: &Arc<Vec<Bytes>>) -> f64 {
             })
         })
         .collect();
-    tokio::time::sleep(ROUND).await;
+    tokio::time::sleep(duration).await;
     let (answers, took) = (answers.load(Ordering::Relaxed), began.elapsed());
     is_over.store(true, Ordering::Relaxed);
     for client in clients {
@@ -153,6 +154,9 @@ fn median(mut rates: Vec<f64>) -> f64 {
 
 fn main() {
     let count = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(1000);
+    // `--test` requests a short run.
+    let is_test = std::env::args().any(|argument| argument == "--test");
+    let (rounds, duration) = if is_test { ROUNDS_IN_TEST } else { ROUNDS };
     let staples = staples(count);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
     runtime.block_on(async {
@@ -160,9 +164,9 @@ fn main() {
         for (method, name) in ["GET", "POST"].iter().enumerate() {
             let requests = Arc::new(staples.iter().map(|(_, requests)| requests[method].clone()).collect::<Vec<_>>());
             let (mut of_responder, mut of_bare) = (Vec::new(), Vec::new());
-            for _ in 0..ROUNDS {
-                of_bare.push(round(bare, &requests).await);
-                of_responder.push(round(served, &requests).await);
+            for _ in 0..rounds {
+                of_bare.push(round(bare, &requests, duration).await);
+                of_responder.push(round(served, &requests, duration).await);
             }
             let (of_responder, of_bare) = (median(of_responder), median(of_bare));
             println!("{name}, {count} certificates, {CLIENTS} clients:");

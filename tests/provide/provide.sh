@@ -4,8 +4,8 @@
 #   environment=$(tests/provide/provide.sh NAME...) && eval "$environment"
 #
 # A NAME is haproxy, haproxy-3.0, haproxy-next, openssl, nginx, apache2, hitch, h2o, exim4, dovecot, postfix (for postconf),
-# caddy, lighttpd, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace, promtool, chromium (without
-# windows), python or faketime.
+# caddy, lighttpd, redis, valkey, gnutls (for ocsptool, gnutls-cli and certtool), patch, strace, valgrind, promtool, chromium
+# (without windows), python or faketime.
 # What is printed sets PATH so that the programs are found, HAPROXY to the HAProxy binaries to test with, separated by commas,
 # VALKEY to valkey-server, JUDGES_PYTHON to a Python that has the package cryptography and loads the libraries of OpenSSL and
 # GnuTLS, and FAKETIME_LIB to the library that makes a program see another time. Modules of servers are beside bin, in the folder
@@ -70,7 +70,7 @@ runs() {
     */openssl | openssl | */caddy | caddy) "$1" version ;;
     */exim4 | exim4) "$1" -bV -C /dev/null ;;
     */postconf | postconf) "$1" -d -c /dev mail_version ;;
-    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace | */promtool | promtool | */chromium-headless-shell | \
+    */ocsptool | ocsptool | */gnutls-cli | gnutls-cli | */certtool | certtool | */patch | patch | */strace | strace | */valgrind | valgrind | */promtool | promtool | */chromium-headless-shell | \
         chromium-headless-shell | */hitch | hitch | */dovecot | dovecot)
         "$1" --version
         ;;
@@ -200,6 +200,9 @@ bring() {
             echo ": \"\${OPENSSL_CONF:=$root/etc/ssl/openssl.cnf}\""
             echo 'export OPENSSL_CONF'
         fi
+        if [[ $program == valgrind ]]; then
+            echo "export VALGRIND_LIB='$root/usr/libexec/valgrind'"
+        fi
         if [[ $program == exim4 ]]; then
             # Not root, which exim refuses.
             ((EUID > 0)) && user=$(id -u) group=$(id -g) || user=65534 group=65534
@@ -319,7 +322,7 @@ bring_of() {
     echo "$wrapper"
 }
 
-[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|apache2|hitch|h2o|exim4|dovecot|postfix|caddy|lighttpd|redis|valkey|gnutls|patch|strace|promtool|chromium|python|faketime ..."
+[[ $# -gt 0 ]] || fail "usage: provide.sh haproxy|haproxy-3.0|haproxy-next|openssl|nginx|apache2|hitch|h2o|exim4|dovecot|postfix|caddy|lighttpd|redis|valkey|gnutls|patch|strace|valgrind|promtool|chromium|python|faketime ..."
 mkdir -p "$provided"
 provided=$(cd -- "$provided" && pwd)
 # Two runs at once take turns.
@@ -329,7 +332,7 @@ flock 9
 haproxies=() valkey= python= faketime=
 for name in "$@"; do
     case $name in
-    haproxy | openssl | nginx | apache2 | hitch | h2o | exim4 | dovecot | postfix | caddy | lighttpd | redis | gnutls | patch | strace | promtool | chromium)
+    haproxy | openssl | nginx | apache2 | hitch | h2o | exim4 | dovecot | postfix | caddy | lighttpd | redis | gnutls | patch | strace | valgrind | promtool | chromium)
         program=$(program_of "$name")
         if ! runs "$program"; then
             bring "$name" 9>&-
