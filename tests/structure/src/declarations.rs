@@ -62,7 +62,10 @@ fn items(tokens: &[Token]) -> Vec<Item<'_>> {
             at = if tokens[at].is('(') || tokens[at].is('[') { closing(tokens, at) + 1 } else { at + 1 };
         }
         let is_use = tokens.get(head).is_some_and(|token| token.word() == Some("use"));
-        let is_value = tokens[head..at.min(tokens.len())].iter().any(|token| token.is('='));
+        // The `=` of a function is in a bound, such as that of `impl Iterator<Item = u8>`.
+        let before = &tokens[head..at.min(tokens.len())];
+        let is_function = before.iter().any(|token| token.word() == Some("fn"));
+        let is_value = !is_function && before.iter().any(|token| token.is('='));
         let (head_end, mut body) = (at.min(tokens.len()), None);
         if tokens.get(at).is_some_and(|token| token.is('{')) {
             let end = closing(tokens, at);
@@ -276,6 +279,7 @@ mod tests {
             pub trait T: Send { fn m(&self) -> u8; fn n(&self) { } }
             pub use x::{y, z}; pub const O: [u8; 2] = [1, 2]; pub mod p { pub fn q() {} fn r() {} }
             pub async fn s(t: impl Fn(u8) -> u8 + Send) {}
+            pub fn u(v: impl Iterator<Item = u8>) { w(); } pub fn x() {}
         "#;
         let tokens = tokens(source);
         let (private, _) = types(&tokens);
@@ -294,6 +298,8 @@ mod tests {
             "const O: [u8; 2]",
             "p::fn q()",
             "async fn s(t: impl Fn(u8) -> u8 + Send)",
+            "fn u(v: impl Iterator<Item = u8>)",
+            "fn x()",
         ];
         assert_eq!(declarations(&tokens, &private), expected);
     }
