@@ -31,11 +31,8 @@ pub(crate) enum WiringError {
     Build(#[from] BuildError),
 }
 
-/// Why a HAProxy cannot be opened: its configuration cannot be read, or a setting is unusable.
-pub(crate) type HaproxyError = ConfigurationError;
-
 /// Opens the HAProxys of the configuration.
-pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> Result<Haproxys, HaproxyError> {
+pub(crate) fn haproxys(configuration: &Configuration, processes: &Processes) -> Result<Haproxys, ConfigurationError> {
     let settings = &configuration.settings;
     let is_alone = settings.get(&option::NO_HAPROXY_SOCKETS);
     let open = |haproxy: &Known| {

@@ -11,7 +11,6 @@ use stapled_core::verdict::Verdict;
 use super::input::InputError;
 use crate::fault::ConfigurationError;
 use crate::stderr::say;
-use crate::wiring::HaproxyError;
 
 /// The exit code of a valid response that says good, and of everything else that is in order.
 pub(crate) const GOOD: u8 = 0;
@@ -39,8 +38,6 @@ pub(crate) enum CommandError {
     Http(#[from] HttpFetcherError),
     #[error(transparent)]
     Setting(#[from] ConfigurationError),
-    #[error(transparent)]
-    Haproxy(HaproxyError),
     #[error(transparent)]
     Client(ClientError),
     #[error("{0}; is it running, with this --control-socket?")]
@@ -94,9 +91,7 @@ impl CommandError {
             CommandError::Client(_) | CommandError::Absent(_) => UNREACHABLE,
             #[cfg(feature = "redis")]
             CommandError::Redis(_) => UNREACHABLE,
-            CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_) | CommandError::Haproxy(_) => {
-                USAGE
-            }
+            CommandError::Input(_) | CommandError::Http(_) | CommandError::Setting(_) => USAGE,
             _ => UNANSWERED,
         }
     }

@@ -12,13 +12,14 @@ use stapled_haproxy::check::{Acceptance, Check as HaproxyCheck, Report};
 
 use super::answer::{CommandError, GOOD, UNANSWERED, answer};
 use crate::configuration::Configuration;
+use crate::fault::ConfigurationError;
 use crate::options::arguments::{self, Options};
 use crate::options::declarations as option;
 use crate::options::file::USUAL_PATH;
 use crate::options::option::Section;
 use crate::progress::Terminal;
 use crate::stderr::say;
-use crate::wiring::{self, HaproxyError};
+use crate::wiring;
 
 /// Show what would be done for each certificate, and what stands in the way
 ///
@@ -114,11 +115,11 @@ pub(super) fn checked<T>(
     terminal.finish();
     // A file system that still hangs is left behind.
     runtime.shutdown_background();
-    Ok((configuration, done.map_err(CommandError::Haproxy)?))
+    Ok((configuration, done.map_err(CommandError::Setting)?))
 }
 
 /// A check of everything that the configuration names, by the daemon's settings.
-fn prepared<'a>(configuration: &Configuration, terminal: &'a Terminal) -> Result<HaproxyCheck<'a>, HaproxyError> {
+fn prepared<'a>(configuration: &Configuration, terminal: &'a Terminal) -> Result<HaproxyCheck<'a>, ConfigurationError> {
     let mut haproxys = wiring::haproxys(configuration, &Processes::for_one_scan())?;
     let check = haproxys
         .check()
