@@ -116,9 +116,9 @@ impl Cli {
     /// The parsed command line. Where clap has the last word (a mistake, or help), the process ends here.
     fn of_process() -> Result<Self, CommandError> {
         let first = std::env::args_os().nth(1).map(|word| word.to_string_lossy().into_owned());
-        let of_command = first.is_some_and(|first| is_command(&first));
+        let of_command = || first.as_deref().is_some_and(is_command);
         let cli = Cli::try_parse().map_err(|error| match error.get(ContextKind::InvalidSubcommand) {
-            Some(ContextValue::String(word)) if !of_command => stray(word.clone()),
+            Some(ContextValue::String(word)) if !of_command() => stray(word.clone()),
             // In the world of Nagios, 2 means that something is critical.
             _ if error.use_stderr() && std::env::args_os().any(|word| word == "--nagios") => {
                 let _ = error.print();
