@@ -37,8 +37,8 @@ const SHORT_PATIENCE: Duration = Duration::from_secs(2);
 const TURN: Duration = Duration::from_millis(50);
 /// How much work may hang before places where work hangs get no more threads. Other places still do.
 const MOST_HANGING: usize = 1024;
-/// How many threads of a runtime do such work: as many as there are processors, within these limits.
-const LEAST_THREADS: usize = 2;
+/// How many threads of a runtime do such work for each processor. Two, since work that waits for the disk needs no processor.
+const THREADS: usize = 2;
 const MOST_THREADS: usize = 16;
 /// How long work waits for one of these threads before it gets a thread of its own.
 const TO_A_THREAD: Duration = Duration::from_millis(10);
@@ -259,9 +259,11 @@ impl Line {
 
 fn threads_of_a_runtime() -> usize {
     // Counting processors reads several files.
-    static THREADS: LazyLock<usize> =
-        LazyLock::new(|| thread::available_parallelism().map_or(1, usize::from).clamp(LEAST_THREADS, MOST_THREADS));
-    *THREADS
+    static NUMBER: LazyLock<usize> = LazyLock::new(|| {
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        processors.saturating_mul(THREADS).min(MOST_THREADS)
+    });
+    *NUMBER
 }
 
 /// One of the threads that do the work of a runtime.
