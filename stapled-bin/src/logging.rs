@@ -157,7 +157,7 @@ where
     tracing_subscriber::fmt::layer().event_format(Formatter(form)).with_ansi(false).with_writer(writer).boxed()
 }
 
-/// What a verbosity shows: all lines of stapled's own crates; of other libraries, only warnings and errors.
+/// The lines that a verbosity shows: of stapled's own crates, those of its level; of other libraries, warnings and errors at most.
 fn targets(verbosity: u8) -> Targets {
     // `tracing` has the same numbers.
     let level = verbosity.to_string().parse().unwrap_or(LevelFilter::DEBUG);

@@ -118,7 +118,7 @@ async fn keep(
             let starting = handle.clone();
             tokio::spawn(async move {
                 let report = |line: &str| tracing::info!(event = "starting", "starting: {line}");
-                // Whatever ends the stapler is reported where it ends.
+                // The wait fails only if the stapler ends, which is reported elsewhere.
                 let _ = starting.ready_with_progress(LINES, report).await;
             });
         }

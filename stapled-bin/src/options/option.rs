@@ -41,7 +41,7 @@ pub(crate) struct Declaration {
     pub(crate) fallback: Fallback,
     /// Its line in the example file.
     pub(crate) example: Example,
-    /// What it was in the Python program.
+    /// Its counterpart in the Python program.
     pub(crate) original: Original,
 }
 
@@ -167,7 +167,7 @@ pub(crate) enum Example {
     OldName,
 }
 
-/// What an option was in the Python program `stapled`.
+/// The counterpart of an option in the Python program `stapled`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Original {
     /// There was no such option.

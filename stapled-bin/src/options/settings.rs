@@ -75,7 +75,7 @@ impl Settings {
         self.0.values().any(|said| matches!(&said.origin, Origin::File { path, .. } if **path == *file))
     }
 
-    /// What this function reads from the value of an option, or the error about the value.
+    /// Reads the value of an option with a function. An error of the function becomes one that names the option and its line.
     pub(crate) fn tried<T, U, E: ToString>(
         &self,
         option: &Opt<T>,

@@ -26,7 +26,7 @@ fn with_a_slow_answer(count: usize, delay: Duration) -> World {
 fn on_a_terminal(world: &World, arguments: &str) -> Running {
     let program = world.command(&[]);
     let line = format!("stty cols 100 rows 24; exec '{}' {arguments}", program.get_program().to_str().unwrap());
-    // What the terminal shows is read as standard error.
+    // The output of the terminal goes to standard error, which the test reads.
     let mut script = Command::new("sh");
     script
         .args(["-c", "exec script --quiet --return --command \"$0\" /dev/null >&2", &line])

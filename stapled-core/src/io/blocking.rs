@@ -1,10 +1,11 @@
 //! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
 //! cancelled.
 //!
-//! A few pieces of such work go on at threads of the runtime, which do one after the other without a rest between them, since more
-//! threads than processors make nothing faster, and a thread that is woken for each piece costs more than most pieces. Work that has
-//! waited for a moment, because earlier work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that
-//! hangs in one place delays no other place. In a place where work hangs, further work is waited for only briefly.
+//! A few threads of the runtime do such work, one piece after the other without a rest between them: more of them make nothing
+//! faster, and a thread that is woken for each piece costs more than most pieces. Work that has waited for a moment, because earlier
+//! work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays until the file
+//! system answers. Limits apply to each place, such as a source of certificates or a directory: work that hangs in one place delays
+//! no other place. In a place where work hangs, further work is waited for only briefly.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -219,6 +220,10 @@ impl Waiting {
     fn take(&self) -> Option<Job> {
         lock(&self.job).take()
     }
+
+    fn is_taken(&self) -> bool {
+        lock(&self.job).is_none()
+    }
 }
 
 /// A caller's place in the line. A job that has not begun when the caller is gone is not done.
@@ -245,6 +250,10 @@ impl Line {
         let id = runtime::Handle::current().id();
         let mut lines = lock(&LINES);
         let line = lines.entry(id).or_default();
+        // While all threads hang, none of them removes the jobs that went on elsewhere.
+        while line.jobs.front().is_some_and(|job| job.is_taken()) {
+            line.jobs.pop_front();
+        }
         line.jobs.push_back(Arc::clone(&waiting));
         if line.threads < threads_of_a_runtime() {
             line.threads += 1;
@@ -477,6 +486,18 @@ mod tests {
         drop(run);
         assert_eq!(receiver.try_recv(), Err(mpsc::TryRecvError::Disconnected), "the job is dropped");
         assert!(lock(&work.0).is_empty(), "with its entry");
+        drop(taken);
+    }
+
+    #[tokio::test]
+    async fn work_that_went_on_elsewhere_leaves_nothing_in_the_line() {
+        let taken = take_threads().await;
+        let work = Blocking::default();
+        for _ in 0..20 {
+            assert_eq!(work.run(&1, Path::new("x"), PATIENCE, || ()).await, Ok(()));
+        }
+        let length = lock(&LINES)[&runtime::Handle::current().id()].jobs.len();
+        assert!(length <= 1, "{length}");
         drop(taken);
     }
 

@@ -9,7 +9,7 @@ pub(crate) use linux::Notifier;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use without::Notifier;
 
-/// What the system tells.
+/// One notice of the system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notice {
     /// Something has changed at a path, which is that of a watched directory or of an entry in one.
@@ -196,7 +196,7 @@ mod linux {
             // Notices come in the order of the changes, and that of a new directory is one.
             fs::create_dir(marks.join("written")).unwrap();
             until(&notices, &marks.join("written"));
-            // Nothing is told of these: the first notice afterwards is about the next change.
+            // Reads, and changes in other directories, give no notice: the next one is about the removal.
             fs::read(&file).unwrap();
             fs::read_dir(&watched).unwrap().for_each(drop);
             fs::write(other.join("x"), "1").unwrap();
