@@ -26,6 +26,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use stapled_benches::list::List;
 use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder};
 use stapled_ca::responder::RunningResponder;
 use stapled_ca::{Authority, Issued, Key, KeyType, Profile, Responder};
@@ -38,7 +39,6 @@ use stapled_core::io::file::FileSink;
 use stapled_core::io::memory::MemoryScheduler;
 use stapled_core::scheduler::{Scheduler, Which};
 use stapled_core::sink::{Delivered, Requirements, SinkError, Site, StapleSink};
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::{Stapler, StaplerBuilder};
 use stapled_core::time::Timestamp;
@@ -198,17 +198,6 @@ async fn renew(directory: &Path, rounds: usize) {
     files.sort();
     let list = files.iter().map(|file| (file.to_str().unwrap().to_owned(), std::fs::read(file).unwrap())).collect();
     repeat(directory, Stapler::builder().source(List(list)).sink(Memory), rounds).await;
-}
-
-struct List(Vec<(String, Vec<u8>)>);
-
-#[async_trait]
-impl CertSource for List {
-    async fn scan(&self) -> Result<Scan, SourceError> {
-        let sighting =
-            |(name, pem): &(String, Vec<u8>)| Sighting::bytes(name.as_str(), pem.as_slice(), Version::new("1"));
-        Ok(Scan::of(self.0.iter().map(sighting)))
-    }
 }
 
 struct Memory;

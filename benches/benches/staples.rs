@@ -21,6 +21,7 @@ use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use stapled_benches::list::List;
 use stapled_ca::ocsp::{HashAlgorithm, OcspRequest};
 use stapled_ca::responder::RunningResponder;
 use stapled_ca::{Authority, Issued, Key, KeyType, Profile, Responder};
@@ -32,24 +33,12 @@ use stapled_core::io::memory::MemoryScheduler;
 use stapled_core::ocsp::OcspResponse;
 use stapled_core::scheduler::{Scheduler, Which};
 use stapled_core::sink::{Delivered, SinkError, Site, StapleSink};
-use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use stapled_core::staple::Staple;
 use stapled_core::stapler::Stapler;
 use tokio::sync::{Notify, Semaphore};
 
 /// The number of open questions: the default limit of a stapler for one responder.
 const AT_ONCE: usize = 32;
-
-struct List(Vec<(String, Vec<u8>)>);
-
-#[async_trait]
-impl CertSource for List {
-    async fn scan(&self) -> Result<Scan, SourceError> {
-        let sighting =
-            |(name, pem): &(String, Vec<u8>)| Sighting::bytes(name.as_str(), pem.as_slice(), Version::new("1"));
-        Ok(Scan::of(self.0.iter().map(sighting)))
-    }
-}
 
 #[derive(Default)]
 struct Memory {

@@ -7,4 +7,5 @@
 pub mod arguments;
 pub mod counting_sink;
 pub mod growth;
+pub mod list;
 pub mod usage;

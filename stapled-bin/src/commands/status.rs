@@ -25,6 +25,7 @@ use crate::text::visible;
 
 /// How much of a staple is left when a check becomes critical, unless something else is given.
 const CRITICAL: Duration = Duration::from_secs(6 * 3600);
+
 /// Ask the running daemon for the state of everything
 ///
 /// Shows for each certificate on one line its state and the reason, since when that holds, when it is tried again, when the CA last

@@ -132,7 +132,7 @@ impl Text<'_> {
         let (text, switch) = (value.get_ref().as_str(), value.get_ref().as_bool());
         let integer = value.get_ref().as_integer();
         let number = integer.and_then(|integer| u64::from_str_radix(integer.as_str(), integer.radix()).ok());
-        Ok(match option.shape {
+        let given = match option.shape {
             Shape::Switch => {
                 let is_on = switch.ok_or_else(|| no("true or false is needed"))?;
                 Given::words(is_on.then_some("true"))
@@ -165,7 +165,13 @@ impl Text<'_> {
             Shape::Tables { .. } => Given { tables: self.tables(option, value)?, ..Given::default() },
             // The file has none.
             Shape::Count => Given::default(),
-        })
+        };
+        // It would mean the directory of the file.
+        let is_path = matches!(option.shape, Shape::Path | Shape::PathOr(_) | Shape::Paths | Shape::JoinedPaths);
+        match is_path && given.words.iter().any(|word| word.is_empty()) {
+            true => Err(self.fault(value.span(), format!("{}: an empty path", option.name))),
+            false => Ok(given),
+        }
     }
 
     fn tables(&self, option: &Declaration, value: &Spanned<DeValue<'_>>) -> Result<Vec<Table>, Fault> {

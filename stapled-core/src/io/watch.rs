@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -266,12 +267,12 @@ impl Session<'_> {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        let what = match error.raw_os_error() {
-            // ENOSPC
-            Some(28) => "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned(),
-            // EMFILE: `inotify_init` returns it when the user has too many instances or the process too many open
-            // files.
-            Some(24) => format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files"),
+        let what = match Errno::from_io_error(error) {
+            Some(Errno::NOSPC) => {
+                "the limit of inotify watches is reached: raise fs.inotify.max_user_watches".to_owned()
+            }
+            // The user has too many instances, or the process too many open files.
+            Some(Errno::MFILE) => format!("{error}: raise fs.inotify.max_user_instances, or the limit of open files"),
             _ => error.to_string(),
         };
         self.problem.get_or_insert(what);
