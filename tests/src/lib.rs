@@ -13,6 +13,7 @@
 //! | a TLS client | `tls` |
 //! | the real HAProxy | `haproxy` |
 //! | OpenSSL as responder and as judge | `openssl` |
+//! | a port that nobody else gets | `port` |
 //! | an HTTP server whose answers a test writes | `http_server` |
 //! | a copy of what a responder sends | `recording_proxy` |
 //! | the real redis-server, and its clock | `redis` |
@@ -35,6 +36,7 @@ mod http_server;
 mod mounts;
 mod openssl;
 mod polled;
+mod port;
 mod process;
 mod recording_proxy;
 mod redis;
@@ -52,8 +54,9 @@ pub use hanging::{Hanging, HangingFile};
 pub use haproxy::{Haproxy, HaproxyBuilder, ask, binaries, has_stores, version, with_each_haproxy};
 pub use http_server::{HttpServer, Received, ok, read_request, stays_open};
 pub use mounts::Private;
-pub use openssl::{OpensslResponder, check_with_openssl, free_port};
+pub use openssl::{OpensslResponder, check_with_openssl};
 pub use polled::polled;
+pub use port::free_port;
 pub use process::{Ended, Running, cpu_time, signal_to};
 pub use recording_proxy::RecordingProxy;
 pub use redis::{Redis, redis_server};

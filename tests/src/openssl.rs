@@ -1,20 +1,14 @@
 //! OpenSSL as a responder and as a judge, independent of this project.
 
-use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use stapled_ca::{Issued, Serial};
 
+use crate::port::free_port;
 use crate::stapled::tail;
 use crate::wait::wait_until;
 use crate::world::World;
-
-/// A port of 127.0.0.1 on which no process listens now.
-pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-    listener.local_addr().expect("an address").port()
-}
 
 /// The responder `openssl ocsp`, before or while it runs. Its drop ends it.
 pub struct OpensslResponder {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::openssl::free_port;
+use crate::port::free_port;
 use crate::redis::Redis;
 use crate::wait::wait_until_within;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::openssl::free_port;
+use crate::port::free_port;
 use crate::redis::{Redis, ask_at, redis_server};
 use crate::wait::wait_until_within;
 
