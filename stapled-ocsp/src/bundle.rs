@@ -1,7 +1,9 @@
 //! Reads the certificates in a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
+use memchr::memmem;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{Error as PemError, PemObject};
 
@@ -89,13 +91,19 @@ impl Bundle {
     /// Reads the certificates in `bytes`: every PEM section `CERTIFICATE`, `X509 CERTIFICATE` or `TRUSTED CERTIFICATE`, or one DER
     /// certificate. Everything else in `bytes`, private keys above all, is skipped without decoding.
     pub fn read(bytes: &[u8]) -> Result<Self, BundleError> {
+        Self::read_knowing(bytes, &[])
+    }
+
+    /// The same. A PEM certificate that is among `known` is copied instead of parsed again: most files of a directory have the same
+    /// issuers.
+    pub fn read_knowing(bytes: &[u8], known: &[Arc<Certificate>]) -> Result<Self, BundleError> {
         let mut bundle = Bundle::default();
         for (section, number) in (Sections { rest: bytes }).zip(1..) {
             if number > MAX_CERTIFICATES {
                 return Err(BundleError::TooMany);
             }
             let unfinished = || BundleError::Pem { number, what: UNFINISHED.to_owned() };
-            match section.ok_or_else(unfinished).and_then(|section| Self::read_section(number, section)) {
+            match section.ok_or_else(unfinished).and_then(|section| Self::read_section(number, section, known)) {
                 Ok(certificate) => bundle.certificates.push(certificate),
                 Err(error) => bundle.broken.push((number, error)),
             }
@@ -137,7 +145,11 @@ impl Bundle {
         if bundle.is_empty() { Err(BundleError::NoCertificate) } else { Ok(bundle) }
     }
 
-    fn read_section(number: usize, section: Section<'_>) -> Result<Certificate, BundleError> {
+    fn read_section(
+        number: usize,
+        section: Section<'_>,
+        known: &[Arc<Certificate>],
+    ) -> Result<Certificate, BundleError> {
         let plain =
             if section.begin == BEGIN { Cow::from(section.whole) } else { [BEGIN, section.body, END].concat().into() };
         let der = CertificateDer::from_pem_slice(&plain)
@@ -147,7 +159,10 @@ impl Bundle {
             Ok(first) if section.begin == TRUSTED => first.raw,
             _ => &der,
         };
-        Certificate::from_der(certificate).map_err(|error| BundleError::Certificate { number, error })
+        match known.iter().find(|known| known.as_der() == certificate) {
+            Some(known) => Ok(Certificate::clone(known)),
+            None => Certificate::from_der(certificate).map_err(|error| BundleError::Certificate { number, error }),
+        }
     }
 
     /// The part of `bytes` that is certificates: the complete PEM sections of certificates, or a DER file that is not a
@@ -331,7 +346,7 @@ fn in_words(error: &PemError) -> &'static str {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack.windows(needle.len()).position(|window| window == needle)
+    memmem::find(haystack, needle)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use self::issuance::Issuance;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::{Certificate, CertificateError};
 use crate::hash::Sha256;
-use crate::hexadecimal::hex_upper;
+use crate::hexadecimal::Hexadecimal;
 use crate::ocsp::{CertId, CertIdHash, OcspResponse};
 use crate::reason::ReasonCode;
 use crate::subject::Subject;
@@ -131,7 +131,7 @@ impl CertChain {
         let mut hash = Sha256::new();
         hash.update(end_entity.as_der());
         hash.update(issuer.public_key());
-        let subject = Subject::new(hex_upper(&hash.finish()).to_lowercase());
+        let subject = Subject::new(format!("{:x}", Hexadecimal::of(&hash.finish())));
         Ok(CertChain { end_entity, issuer, subject })
     }
 

@@ -1,6 +1,6 @@
 //! Bytes in hexadecimal.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 /// Bytes that are formatted in hexadecimal, two digits each: by `{:X}` in upper case, by `{:x}` in lower case.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +27,28 @@ impl Hexadecimal<'_> {
 
 impl fmt::UpperHex for Hexadecimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+        digits(self.0, b"0123456789ABCDEF").try_for_each(|digit| f.write_char(digit))
     }
 }
 
 impl fmt::LowerHex for Hexadecimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        digits(self.0, b"0123456789abcdef").try_for_each(|digit| f.write_char(digit))
     }
+}
+
+/// The digits of the bytes, two each. Each certificate has several numbers and hashes that are written so: a formatter for each byte
+/// would take longer than the reading of the certificate's fields.
+fn digits(bytes: &[u8], digits: &'static [u8; 16]) -> impl Iterator<Item = char> {
+    let digit = |number: u8| digits.get(usize::from(number & 0xf)).map_or('?', |digit| char::from(*digit));
+    bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(*byte)])
 }
 
 /// Bytes in hexadecimal, in upper case.
 pub(crate) fn hex_upper(bytes: &[u8]) -> String {
-    format!("{:X}", Hexadecimal::of(bytes))
+    let mut text = String::with_capacity(bytes.len() * 2);
+    text.extend(digits(bytes, b"0123456789ABCDEF"));
+    text
 }
 
 #[cfg(test)]

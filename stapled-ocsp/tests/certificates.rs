@@ -48,6 +48,25 @@ fn a_bundle_is_read_in_any_order_and_its_key_is_skipped() {
     assert_eq!(Bundle::read(text.trim_end().as_bytes()).unwrap().certificates.len(), 2);
 }
 
+#[test]
+fn a_known_certificate_is_copied_and_any_other_is_parsed() {
+    let ca = ca();
+    let issued = ca.issue(&profile("a.test")).unwrap();
+    let stranger = Authority::root("Stranger").key(KeyType::EcdsaP256).create().unwrap();
+    let known = [stranger.certificate(), ca.certificate()].map(|der| Arc::new(Certificate::from_der(der).unwrap()));
+    let damaged = ca.certificate_pem().replacen("MII", "MIJ", 1);
+    for text in [
+        format!("{}{}", issued.certificate_pem(), ca.certificate_pem()),
+        ca.certificate_pem().replace("CERTIFICATE", "TRUSTED CERTIFICATE"),
+        format!("{}{damaged}", issued.certificate_pem()),
+    ] {
+        let (read, knowing) = (Bundle::read(text.as_bytes()), Bundle::read_knowing(text.as_bytes(), &known));
+        assert_eq!(read, knowing);
+        // What a certificate is not compared by is the same, too.
+        assert_eq!(format!("{read:?}"), format!("{knowing:?}"));
+    }
+}
+
 /// Some servers use a certificate that says that it is a CA's. A server has the key of its own certificate only.
 #[test]
 fn the_first_certificate_is_that_of_a_server_if_its_key_is_in_the_file() {

@@ -80,6 +80,8 @@ pub struct Certificate {
     unknown_critical_extension: Option<Box<str>>,
     subject_key_id: Option<Part>,
     authority_key_id: Option<Part>,
+    /// Whether authorityKeyIdentifier names the issuer's certificate, by its issuer or its serial number.
+    names_certificate: bool,
     name: Box<str>,
 }
 
@@ -88,6 +90,7 @@ pub struct Certificate {
 struct KeyUsage {
     digital_signature: bool,
     non_repudiation: bool,
+    key_cert_sign: bool,
 }
 
 /// The purposes of extendedKeyUsage for TLS servers and for signers of OCSP responses.
@@ -184,6 +187,7 @@ impl Certificate {
             unknown_critical_extension: None,
             subject_key_id: None,
             authority_key_id: None,
+            names_certificate: false,
             name: Box::default(),
             der: bytes.into(),
         };
@@ -193,6 +197,8 @@ impl Certificate {
                 ParsedExtension::SubjectKeyIdentifier(id) => certificate.subject_key_id = Some(range(id.0)),
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     certificate.authority_key_id = id.key_identifier.as_ref().map(|id| range(id.0));
+                    certificate.names_certificate =
+                        id.authority_cert_issuer.is_some() || id.authority_cert_serial.is_some();
                 }
                 _ => {}
             }
@@ -222,6 +228,7 @@ impl Certificate {
                     self.key_usage = Some(KeyUsage {
                         digital_signature: usage.digital_signature(),
                         non_repudiation: usage.non_repudiation(),
+                        key_cert_sign: usage.key_cert_sign(),
                     });
                 }
                 ParsedExtension::ExtendedKeyUsage(usage) => {
@@ -395,6 +402,29 @@ impl Certificate {
             (Some(named), Some(own)) => self.part(named) == issuer.part(own),
             _ => false,
         }
+    }
+
+    /// Whether authorityKeyIdentifier and the subjectKeyIdentifier of `issuer` are both there, and differ.
+    pub(crate) fn names_other_key_than(&self, issuer: &Certificate) -> bool {
+        self.authority_key_id.is_some() && issuer.subject_key_id.is_some() && !self.names_key_of(issuer)
+    }
+
+    /// Whether authorityKeyIdentifier names the issuer's certificate, by its issuer or its serial number.
+    pub(crate) fn names_certificate(&self) -> bool {
+        self.names_certificate
+    }
+
+    /// Whether keyUsage, where present, allows keyCertSign.
+    pub(crate) fn may_certify(&self) -> bool {
+        self.key_usage.is_none_or(|usage| usage.key_cert_sign)
+    }
+
+    /// The bytes of the object identifiers of the signature's algorithm and of the key's.
+    pub(crate) fn algorithms(&self) -> [&[u8]; 2] {
+        [&self.signature_algorithm, &self.key_algorithm].map(|part| {
+            let identifier = Reader::new(self.part(part)).expect(OID);
+            identifier.map(|identifier| identifier.contents).unwrap_or_default()
+        })
     }
 
     /// A comparison key for a name in DER. Equal names have equal keys: string types, case and surplus white space do

@@ -39,32 +39,28 @@ impl Certificate {
     /// that was renewed with another key under its old name for the issuer of a certificate without
     /// authorityKeyIdentifier.
     pub fn seems_issued_by(&self, issuer: &Certificate) -> bool {
-        if !same_name(self.issuer(), issuer.subject()) {
-            return false;
-        }
-        let (Ok((_, certificate)), Ok((_, issuer))) =
-            (X509Certificate::from_der(self.as_der()), X509Certificate::from_der(issuer.as_der()))
-        else {
-            return false;
-        };
-        let signature = certificate.signature_algorithm.algorithm.as_bytes();
-        let key = issuer.public_key().algorithm.algorithm.as_bytes();
-        names_no_other(&certificate, &issuer) && is_made_by(signature, key) && may_certify(&issuer)
+        let ([signature, _], [_, key]) = (self.algorithms(), issuer.algorithms());
+        same_name(self.issuer(), issuer.subject())
+            && !self.names_other_key_than(issuer)
+            && is_made_by(signature, key)
+            && issuer.may_certify()
+            && (!self.names_certificate() || names_no_other(self, issuer))
     }
 }
 
-/// Whether authorityKeyIdentifier, if present, agrees with the issuer's certificate.
-fn names_no_other(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_>) -> bool {
+/// Whether the issuer and the serial number in authorityKeyIdentifier agree with the issuer's certificate. Few certificates name
+/// them, so they are read again here.
+fn names_no_other(certificate: &Certificate, issuer: &Certificate) -> bool {
+    let (Ok((_, certificate)), Ok((_, issuer))) =
+        (X509Certificate::from_der(certificate.as_der()), X509Certificate::from_der(issuer.as_der()))
+    else {
+        return false;
+    };
     let named = certificate.extensions().iter().find_map(|extension| match extension.parsed_extension() {
         ParsedExtension::AuthorityKeyIdentifier(named) => Some(named),
         _ => None,
     });
     let Some(named) = named else { return true };
-    let own_id = issuer.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::SubjectKeyIdentifier(id) => Some(id.0),
-        _ => None,
-    });
-    let is_other_key = matches!((&named.key_identifier, own_id), (Some(named), Some(own)) if named.0 != own);
     let is_other_serial = named
         .authority_cert_serial
         .is_some_and(|serial| der::shortest_integer(serial) != der::shortest_integer(issuer.raw_serial()));
@@ -74,16 +70,7 @@ fn names_no_other(certificate: &X509Certificate<'_>, issuer: &X509Certificate<'_
         _ => None,
     });
     let is_other_issuer = first.take(1).any(|name| !same_name(name.as_raw(), issuer.issuer().as_raw()));
-    !is_other_key && !is_other_serial && !is_other_issuer
-}
-
-/// Whether keyUsage, where present, allows keyCertSign.
-fn may_certify(issuer: &X509Certificate<'_>) -> bool {
-    let usage = issuer.extensions().iter().find_map(|extension| match extension.parsed_extension() {
-        ParsedExtension::KeyUsage(usage) => Some(usage.key_cert_sign()),
-        _ => None,
-    });
-    usage.unwrap_or(true)
+    !is_other_serial && !is_other_issuer
 }
 
 /// 1.2.840.113549.1.1, PKCS #1: keys (1), signatures, and RSASSA-PSS (10) for both.
