@@ -1,9 +1,10 @@
 //! The finder: scans one source and schedules *parse* for new and changed places.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -13,7 +14,8 @@ use crate::lane;
 use crate::queues;
 use crate::reason::ReasonCode;
 use crate::scheduler::{Scheduler, SchedulerError, Which};
-use crate::source::{CertSource, SourceError, SourceProblem};
+use crate::source::{CertSource, Sighting, SourceError, SourceProblem};
+use crate::task::{Cause, Subject};
 
 /// How long a scan may take before it is told that it goes on.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -138,26 +140,68 @@ impl Finder {
             // changed.
             self.inventory.forget_versions(self.number);
         }
+        self.end_first_scan().await;
+    }
+
+    /// Has places parsed again whose issuers might have been found by the rest of the first scan.
+    async fn end_first_scan(&self) {
+        let deferred = self.inventory.end_first_scan(self.number);
+        let tasks = deferred.iter().map(|(location, generation)| queues::parse_task(location, *generation));
+        let tasks: Vec<_> = tasks.map(|task| task.cause(Cause::SecondLook)).collect();
+        if let Err(error) = queues::put_all(&*self.scheduler, &tasks).await {
+            self.journal.tell(EventKind::Internal { what: format!("{}: {error}", self.source.name()) });
+            self.inventory.forget_versions(self.number);
+        }
+    }
+
+    /// Begins with what a scan has found so far. Returns how many places are new.
+    async fn begin_with(&self, found: Vec<Sighting>) -> Result<usize, SchedulerError> {
+        let changed = self.inventory.sight(self.number, found, self.journal.clock.now());
+        self.put_parses(&changed).await?;
+        Ok(changed.len())
+    }
+
+    async fn put_parses(&self, changed: &[(Subject, u64)]) -> Result<(), SchedulerError> {
+        let parses = changed.iter().map(|(location, generation)| queues::parse_task(location, *generation));
+        queues::put_all(&*self.scheduler, &parses.collect::<Vec<_>>()).await
     }
 
     async fn try_scan(&self, late: Late) -> Result<(), SchedulerError> {
         let began = Instant::now();
         let source = self.source.name();
-        let mut scan = self.source.scan();
-        let scanned = match tokio::time::timeout(PATIENCE, &mut scan).await {
-            Ok(scanned) => scanned,
-            Err(_) => {
-                let what = format!("the scan takes longer than {} seconds", PATIENCE.as_secs());
-                let error = SourceError::new(SCAN_TIMEOUT, what);
-                self.tell_problems(&source, vec![SourceProblem { place: source.clone(), hides_below: true, error }]);
-                let Late::GoesOn(round) = late else { return Ok(()) };
-                self.rounds.finished.send_replace(Some(round));
-                scan.await
+        let (sender, mut early) = mpsc::unbounded_channel();
+        let mut scan = if self.rounds.have_finished() {
+            self.source.scan()
+        } else {
+            self.inventory.begin_first_scan(self.number);
+            // Nobody listens any more once the result is there.
+            self.source.scan_and_tell(Arc::new(move |found| drop(sender.send(found))))
+        };
+        let mut begun = 0;
+        let mut patience = pin!(tokio::time::sleep(PATIENCE));
+        let mut is_late = false;
+        let scanned = loop {
+            tokio::select! {
+                biased;
+                scanned = &mut scan => break scanned,
+                Some(found) = early.recv() => begun += self.begin_with(found).await?,
+                () = &mut patience, if !is_late => {
+                    is_late = true;
+                    let what = format!("the scan takes longer than {} seconds", PATIENCE.as_secs());
+                    let error = SourceError::new(SCAN_TIMEOUT, what);
+                    self.tell_problems(&source, vec![SourceProblem { place: source.clone(), hides_below: true, error }]);
+                    let Late::GoesOn(round) = late else { return Ok(()) };
+                    self.end_first_scan().await;
+                    self.rounds.finished.send_replace(Some(round));
+                }
             }
         };
         let (sightings, problems) = match scanned {
             Ok(scan) => (scan.sightings, scan.problems),
             Err(error) => {
+                while let Ok(found) = early.try_recv() {
+                    self.begin_with(found).await?;
+                }
                 let problem = SourceProblem { place: source.clone(), hides_below: true, error };
                 self.tell_problems(&source, vec![problem]);
                 return Ok(());
@@ -168,8 +212,7 @@ impl Finder {
         let difference = self.inventory.compare(self.number, sightings, hidden, now);
         self.tell_problems(&source, problems);
 
-        let parses = difference.changed.iter().map(|(location, generation)| queues::parse_task(location, *generation));
-        queues::put_all(&*self.scheduler, &parses.collect::<Vec<_>>()).await?;
+        self.put_parses(&difference.changed).await?;
         for location in &difference.gone {
             self.scheduler.cancel(Which::Subject(location)).await?;
             if let Some(displaced) = self.inventory.forget_place(location, now) {
@@ -181,7 +224,7 @@ impl Finder {
         }
         self.journal.tell(EventKind::Scanned {
             source,
-            changed: difference.changed.len(),
+            changed: begun + difference.changed.len(),
             gone: difference.gone.len(),
             places: difference.places,
             took: began.elapsed(),

@@ -165,11 +165,12 @@ impl Parser {
                     // The issuer may have been added after the search and before this place was registered as waiting;
                     // at a start, its file may be parsed later than this one. So the parser searches once more before
                     // it reports the fault.
-                    let is_there = || {
-                        let known = self.inventory.issuers_named(certificate.issuer());
-                        known.iter().any(|issuer| certificate.is_issued_by(issuer))
-                    };
-                    if lease.task().cause == Cause::Regular || is_there() {
+                    let known = self.inventory.issuers_named(certificate.issuer());
+                    let is_there = known.iter().any(|issuer| certificate.is_issued_by(issuer));
+                    if !is_there && lease.task().cause == Cause::Regular && self.inventory.defer(source, location) {
+                        return self.scheduler.commit(Step::finish(lease)).await;
+                    }
+                    if is_there || lease.task().cause == Cause::Regular {
                         let task = queues::parse_task(location, generation).cause(Cause::SecondLook);
                         return self.scheduler.commit(Step::finish(lease).put(task)).await;
                     }

@@ -48,6 +48,18 @@ pub trait CertSource: Send + Sync {
     /// The source cannot list its certificates at all.
     async fn scan(&self) -> Result<Scan, SourceError>;
 
+    /// Scans like [`scan`](CertSource::scan). A source with many certificates calls `found` now and then with those that it has found
+    /// since the last call, as they are in the result, which has all of them. So a stapler delivers the first staples before
+    /// its first scan ends; it uses this method for that scan alone. By default, `found` is not called.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`scan`](CertSource::scan).
+    async fn scan_and_tell(&self, found: Arc<dyn Fn(Vec<Sighting>) + Send + Sync>) -> Result<Scan, SourceError> {
+        let _ = found;
+        self.scan().await
+    }
+
     /// Returns when a scan may find something new. This is a hint: the stapler scans at its regular interval, too. A
     /// source that cannot notice changes, or no longer can, never returns; a source that returns at once each time is
     /// scanned without a pause.
@@ -81,6 +93,10 @@ pub trait CertSource: Send + Sync {
 impl<S: CertSource + ?Sized> CertSource for Arc<S> {
     async fn scan(&self) -> Result<Scan, SourceError> {
         (**self).scan().await
+    }
+
+    async fn scan_and_tell(&self, found: Arc<dyn Fn(Vec<Sighting>) + Send + Sync>) -> Result<Scan, SourceError> {
+        (**self).scan_and_tell(found).await
     }
 
     async fn changed(&self) {

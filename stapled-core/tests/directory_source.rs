@@ -3,16 +3,18 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 #![allow(clippy::indexing_slicing, clippy::print_stdout, clippy::print_stderr)]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stapled_core::io::directory::DirectorySource;
-use stapled_core::source::{CertSource, Scan, Version};
+use stapled_core::source::{CertSource, Scan, Sighting, Version};
 use tempfile::TempDir;
 
 fn touch(path: impl AsRef<Path>, contents: &str) {
@@ -186,6 +188,26 @@ async fn a_walk_has_bounds() {
     assert_eq!(shallow.sightings.len(), 20);
     assert_eq!(problems(&shallow), [("too_deep", true)]);
     assert!(shallow.problems[0].place.ends_with("a/b/c"));
+}
+
+/// A stapler begins with the first certificates while the walk goes on.
+#[tokio::test]
+async fn what_is_found_is_told_while_the_walk_goes_on() {
+    let root = TempDir::new().unwrap();
+    for number in 0..500 {
+        touch(root.path().join(format!("{number}.pem")), "");
+    }
+    let source = DirectorySource::new(root.path());
+    let told: Arc<Mutex<Vec<Vec<Sighting>>>> = Arc::default();
+    let listener = Arc::clone(&told);
+    let result = source.scan_and_tell(Arc::new(move |found| listener.lock().unwrap().push(found))).await.unwrap();
+    let told = told.lock().unwrap().clone();
+    assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 128], "each time as many as before");
+    let told: BTreeMap<_, _> = told.concat().into_iter().map(|one| (one.name, one.version)).collect();
+    assert_eq!(told.len(), 256, "none is told twice");
+    let all: BTreeMap<_, _> = result.sightings.iter().map(|one| (one.name.clone(), one.version.clone())).collect();
+    assert_eq!(all.len(), 500, "the result has all");
+    assert!(told.iter().all(|(name, version)| all.get(name) == Some(version)));
 }
 
 #[tokio::test]

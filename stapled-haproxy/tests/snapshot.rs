@@ -4,6 +4,7 @@
 
 mod support;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stapled_ca::Authority;
@@ -11,7 +12,7 @@ use stapled_core::certificate::Certificate;
 use stapled_core::io::directory::DirectorySource;
 use stapled_core::sink::StapleSink;
 use stapled_core::source::issuer::IssuerLookup;
-use stapled_core::source::{CertSource, Material, Scan};
+use stapled_core::source::{CertSource, Material, Scan, Sighting, SourceError};
 use stapled_haproxy::configuration::{Configuration, Level};
 use stapled_haproxy::{
     Address, Difference, FirstStaple, HaproxySource, NoFirstStaple, ProcessSnapshot, ServedPaths, Transactions, codes,
@@ -202,6 +203,22 @@ async fn a_haproxy_that_hangs_is_not_gone() {
     }
 }
 
+/// A source that tells everything before its scan ends.
+struct Telling(DirectorySource);
+
+#[async_trait::async_trait]
+impl CertSource for Telling {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        self.0.scan().await
+    }
+
+    async fn scan_and_tell(&self, found: Arc<dyn Fn(Vec<Sighting>) + Send + Sync>) -> Result<Scan, SourceError> {
+        let scan = self.0.scan().await?;
+        found(scan.sightings.clone());
+        Ok(scan)
+    }
+}
+
 /// Paths are looked at as the HAProxy does that serves them; with usual settings, nothing is changed.
 #[tokio::test]
 async fn paths_are_looked_at_as_haproxy_does() {
@@ -213,8 +230,15 @@ async fn paths_are_looked_at_as_haproxy_does() {
         let directory = || DirectorySource::new(world.path("certs"));
         let plain = directory().scan().await.expect("a scan");
         let seen_by = async |haproxys: Vec<HaproxySource>| {
-            let scan = ServedPaths::new(directory(), haproxys).scan().await.expect("a scan");
+            let told: Arc<Mutex<Vec<Sighting>>> = Arc::default();
+            let listener = Arc::clone(&told);
+            let listener = Arc::new(move |found| listener.lock().expect("no panic").extend::<Vec<Sighting>>(found));
+            let source = ServedPaths::new(Telling(directory()), haproxys);
+            let scan = source.scan_and_tell(listener).await.expect("a scan");
             let [sighting] = &scan.sightings[..] else { panic!("{:?}", scan.sightings) };
+            // What is told before the end is the same.
+            let told = told.lock().expect("no panic").clone();
+            assert_eq!(format!("{told:?}"), format!("{:?}", scan.sightings));
             sighting.clone()
         };
         let usual = support::start(&world, &binary, &format!("crt {}", cert.name()));

@@ -6,7 +6,7 @@ use super::SinkNumber;
 use super::displaced::Displaced;
 use super::place::{Place, SourceNumber, location};
 use super::standing::ProblemStatus;
-use super::state::Inventory;
+use super::state::{Inventory, Known};
 use crate::bundle::Bundle;
 use crate::source::{Material, Sighting, SourceProblem, Version};
 use crate::task::Subject;
@@ -36,36 +36,10 @@ impl Inventory {
         let mut known = self.known();
         let mut difference = Difference { places: sightings.len(), ..Difference::default() };
         let mut present = BTreeSet::new();
-        for mut sighting in sightings {
+        for sighting in sightings {
             let location = location(source, &sighting.name);
             present.insert(location.clone());
-            let unchanged = known.places.get(&location).is_some_and(|place| place.sighting.version == sighting.version);
-            if unchanged {
-                continue;
-            }
-            if let Material::Bytes(bytes) = &sighting.material {
-                // Private keys among the bytes are not kept, only that there is one. Other bytes stay shared with the source.
-                sighting.is_presented |= Bundle::has_private_key(bytes);
-                let certificates = Bundle::certificates_only(bytes);
-                if certificates != **bytes {
-                    sighting.material = Material::Bytes(certificates.into());
-                }
-            }
-            known.generation += 1;
-            let generation = known.generation;
-            match known.places.get_mut(&location) {
-                Some(place) => {
-                    place.sighting = sighting;
-                    place.generation = generation;
-                }
-                None => {
-                    let past = known.past_places.remove(&sighting.name).map(Box::new);
-                    let mut place = Place::new(source, sighting, generation, now);
-                    place.past = past;
-                    known.places.insert(location.clone(), Box::new(place));
-                }
-            }
-            difference.changed.push((location, generation));
+            difference.changed.extend(known.sight(source, location, sighting, now));
         }
         difference.gone = known
             .places
@@ -76,6 +50,36 @@ impl Inventory {
             .map(|(location, _)| location.clone())
             .collect();
         difference
+    }
+
+    /// Applies what a scan has found so far. Returns the new and changed places like [`compare`](Self::compare).
+    pub(crate) fn sight(&self, source: SourceNumber, found: Vec<Sighting>, now: Timestamp) -> Vec<(Subject, u64)> {
+        let mut known = self.known();
+        let sight = |sighting: Sighting| known.sight(source, location(source, &sighting.name), sighting, now);
+        found.into_iter().filter_map(sight).collect()
+    }
+
+    /// Records that the first scan of a source begins.
+    pub(crate) fn begin_first_scan(&self, source: SourceNumber) {
+        self.known().first_scans.entry(source).or_default();
+    }
+
+    /// Whether the first scan of a source goes on. If so, the place is returned at its end.
+    pub(crate) fn defer(&self, source: SourceNumber, location: &Subject) -> bool {
+        let mut known = self.known();
+        let deferred = known.first_scans.get_mut(&source);
+        deferred.map(|deferred| deferred.push(location.clone())).is_some()
+    }
+
+    /// Ends the first scan of a source. Returns the deferred places that are not parsed yet, with their generations.
+    pub(crate) fn end_first_scan(&self, source: SourceNumber) -> Vec<(Subject, u64)> {
+        let mut known = self.known();
+        let deferred = known.first_scans.remove(&source).unwrap_or_default();
+        let pending = |location: Subject| {
+            let place = known.places.get(&location).filter(|place| place.is_pending())?;
+            Some((location, place.generation))
+        };
+        deferred.into_iter().filter_map(pending).collect()
     }
 
     /// The sinks that serve what is in a place.
@@ -122,6 +126,44 @@ impl Inventory {
         known.issuers.forget_place(location);
         let held = known.places.remove(location).and_then(|place| place.holds);
         held.and_then(|held| self.displace(&mut known, location, &held, now))
+    }
+}
+
+impl Known {
+    /// Records a place as a scan found it. Returns a new or changed one, with the generation of its task *parse*.
+    fn sight(
+        &mut self,
+        source: SourceNumber,
+        location: Subject,
+        mut sighting: Sighting,
+        now: Timestamp,
+    ) -> Option<(Subject, u64)> {
+        if self.places.get(&location).is_some_and(|place| place.sighting.version == sighting.version) {
+            return None;
+        }
+        if let Material::Bytes(bytes) = &sighting.material {
+            // Private keys among the bytes are not kept, only that there is one. Other bytes stay shared with the source.
+            sighting.is_presented |= Bundle::has_private_key(bytes);
+            let certificates = Bundle::certificates_only(bytes);
+            if certificates != **bytes {
+                sighting.material = Material::Bytes(certificates.into());
+            }
+        }
+        self.generation += 1;
+        let generation = self.generation;
+        match self.places.get_mut(&location) {
+            Some(place) => {
+                place.sighting = sighting;
+                place.generation = generation;
+            }
+            None => {
+                let past = self.past_places.remove(&sighting.name).map(Box::new);
+                let mut place = Place::new(source, sighting, generation, now);
+                place.past = past;
+                self.places.insert(location.clone(), Box::new(place));
+            }
+        }
+        Some((location, generation))
     }
 }
 

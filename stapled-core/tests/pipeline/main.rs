@@ -7,6 +7,7 @@ mod asking;
 #[cfg(feature = "files")]
 mod chains;
 mod changed;
+mod early;
 mod faults;
 mod handle;
 mod in_memory;

@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// The time between two looks for changes.
 const LOOK_INTERVAL: Duration = Duration::from_secs(10);
 
+/// The listener of a scan that goes on.
+type Listener = Arc<dyn Fn(Vec<Sighting>) + Send + Sync>;
+
 /// Certificates of another source that running HAProxys serve.
 ///
 /// The configuration that HAProxy was started with tells where it looks for the response and the issuer of a file. If it is
@@ -44,6 +47,29 @@ impl<S: CertSource> ServedPaths<S> {
         let haproxys: Vec<HaproxySource> = haproxys.into_iter().collect();
         let layouts = Mutex::new(vec![None; haproxys.len()]);
         ServedPaths { source, haproxys, layouts, is_undelivered: AtomicBool::new(false) }
+    }
+
+    async fn scan_adapted(&self, listener: Option<Listener>) -> Result<Scan, SourceError> {
+        let layouts = self.ask().await;
+        let known = layouts.clone();
+        let mut scan = match listener {
+            None => self.source.scan().await?,
+            Some(listener) => {
+                let layouts = layouts.clone();
+                let adapt = move |found| listener(all_adapted(found, &layouts));
+                self.source.scan_and_tell(Arc::new(adapt)).await?
+            }
+        };
+        self.is_undelivered.store(true, Ordering::SeqCst);
+        let adapt = move || {
+            scan.sightings = all_adapted(std::mem::take(&mut scan.sightings), &layouts);
+            scan
+        };
+        let ended_early = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan ended early: {error}"));
+        let scan = tokio::task::spawn_blocking(adapt).await.map_err(ended_early);
+        *lock(&self.layouts) = known;
+        self.is_undelivered.store(false, Ordering::SeqCst);
+        scan
     }
 
     /// Asks all HAProxys for their layouts.
@@ -83,22 +109,11 @@ impl<S: CertSource> CertSource for ServedPaths<S> {
     }
 
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let layouts = self.ask().await;
-        let known = layouts.clone();
-        let mut scan = self.source.scan().await?;
-        self.is_undelivered.store(true, Ordering::SeqCst);
-        let adapt = move || {
-            let views: Vec<View<'_>> = layouts.iter().flatten().map(|layout| View::of(layout)).collect();
-            let mut chains = Chains::default();
-            let sightings = std::mem::take(&mut scan.sightings);
-            scan.sightings = sightings.into_iter().map(|sighting| adapted(sighting, &views, &mut chains)).collect();
-            scan
-        };
-        let ended_early = |error| SourceError::new(crate::codes::SCAN_FAILED, format!("the scan ended early: {error}"));
-        let scan = tokio::task::spawn_blocking(adapt).await.map_err(ended_early);
-        *lock(&self.layouts) = known;
-        self.is_undelivered.store(false, Ordering::SeqCst);
-        scan
+        self.scan_adapted(None).await
+    }
+
+    async fn scan_and_tell(&self, found: Listener) -> Result<Scan, SourceError> {
+        self.scan_adapted(Some(found)).await
     }
 
     async fn changed(&self) {
@@ -142,6 +157,12 @@ impl<'a> View<'a> {
             None => self.layout.beside_unnamed(file).into_iter().collect(),
         }
     }
+}
+
+fn all_adapted(sightings: Vec<Sighting>, layouts: &[Option<Arc<Layout>>]) -> Vec<Sighting> {
+    let views: Vec<View<'_>> = layouts.iter().flatten().map(|layout| View::of(layout)).collect();
+    let mut chains = Chains::default();
+    sightings.into_iter().map(|sighting| adapted(sighting, &views, &mut chains)).collect()
 }
 
 fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sighting {

@@ -78,23 +78,11 @@ impl<S: CertSource> Remembered<S> {
 #[async_trait]
 impl<S: CertSource> CertSource for Remembered<S> {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let scan = self.source.scan().await;
-        let found = match &scan {
-            Ok(scan) => scan.clone(),
-            // A source that cannot be scanned still has what it gave before.
-            Err(error) => {
-                let before = self.given.borrow().as_ref().map(|known| known.sightings.clone()).unwrap_or_default();
-                Scan::of(before).problems([SourceProblem::below(self.source.name(), error.clone())])
-            }
-        };
-        self.given.send_if_modified(|known| {
-            let is_new = known.as_ref().is_none_or(|known| !is_same(known, &found));
-            if is_new {
-                *known = Some(Arc::new(found));
-            }
-            is_new
-        });
-        scan
+        self.remember(self.source.scan().await)
+    }
+
+    async fn scan_and_tell(&self, found: Arc<dyn Fn(Vec<Sighting>) + Send + Sync>) -> Result<Scan, SourceError> {
+        self.remember(self.source.scan_and_tell(found).await)
     }
 
     async fn changed(&self) {
@@ -111,6 +99,27 @@ impl<S: CertSource> CertSource for Remembered<S> {
 
     fn root(&self) -> Option<PathBuf> {
         self.source.root()
+    }
+}
+
+impl<S: CertSource> Remembered<S> {
+    fn remember(&self, scan: Result<Scan, SourceError>) -> Result<Scan, SourceError> {
+        let found = match &scan {
+            Ok(scan) => scan.clone(),
+            // A source that cannot be scanned still has what it gave before.
+            Err(error) => {
+                let before = self.given.borrow().as_ref().map(|known| known.sightings.clone()).unwrap_or_default();
+                Scan::of(before).problems([SourceProblem::below(self.source.name(), error.clone())])
+            }
+        };
+        self.given.send_if_modified(|known| {
+            let is_new = known.as_ref().is_none_or(|known| !is_same(known, &found));
+            if is_new {
+                *known = Some(Arc::new(found));
+            }
+            is_new
+        });
+        scan
     }
 }
 

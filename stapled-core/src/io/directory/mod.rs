@@ -15,7 +15,7 @@ pub use ignore::IgnoreError;
 
 use self::ignore::Ignore;
 use self::settings::Settings;
-use self::walk::Walk;
+use self::walk::{Listener, Walk};
 use crate::clock::{Clock, SystemClock};
 use crate::io::certificate_file::is_beside_certificate;
 use crate::io::heard::heard;
@@ -147,20 +147,11 @@ async fn turn(root: &Path) -> Option<OwnedSemaphorePermit> {
 #[async_trait]
 impl CertSource for DirectorySource {
     async fn scan(&self) -> Result<Scan, SourceError> {
-        let settings = Arc::clone(&self.settings);
-        let memory = Arc::clone(&self.memory);
-        let watches = Arc::clone(&self.watches);
-        let unheard = Arc::clone(&self.watches);
-        let turn = turn(&self.settings.root).await;
-        let scan = move || {
-            let _turn = turn;
-            let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
-            // File times come from the machine's clock, even if the stapler uses another clock.
-            Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).run()
-        };
-        heard(scan, move || unheard.hint()).await.map_err(|error| {
-            SourceError::new(codes::SCAN_FAILED, format!("{}: the scan broke off: {error}", self.name()))
-        })
+        self.walk(None).await
+    }
+
+    async fn scan_and_tell(&self, found: Listener) -> Result<Scan, SourceError> {
+        self.walk(Some(found)).await
     }
 
     async fn changed(&self) {
@@ -173,5 +164,24 @@ impl CertSource for DirectorySource {
 
     fn name(&self) -> String {
         self.settings.root.to_string_lossy().into_owned()
+    }
+}
+
+impl DirectorySource {
+    async fn walk(&self, listener: Option<Listener>) -> Result<Scan, SourceError> {
+        let settings = Arc::clone(&self.settings);
+        let memory = Arc::clone(&self.memory);
+        let watches = Arc::clone(&self.watches);
+        let unheard = Arc::clone(&self.watches);
+        let turn = turn(&self.settings.root).await;
+        let scan = move || {
+            let _turn = turn;
+            let mut memory = memory.lock().unwrap_or_else(PoisonError::into_inner);
+            // File times come from the machine's clock, even if the stapler uses another clock.
+            Walk::new(&settings, &mut memory, watches.begin_scan(), SystemClock.now()).telling(listener).run()
+        };
+        heard(scan, move || unheard.hint()).await.map_err(|error| {
+            SourceError::new(codes::SCAN_FAILED, format!("{}: the scan broke off: {error}", self.name()))
+        })
     }
 }

@@ -31,7 +31,17 @@ pub(super) struct Walk<'a> {
     now: Timestamp,
     scan: Scan,
     entries: usize,
+    listener: Option<Listener>,
+    /// How many sightings were told.
+    told: usize,
 }
+
+/// The listener of a scan that goes on.
+pub(super) type Listener = Arc<dyn Fn(Vec<Sighting>) + Send + Sync>;
+
+/// How many sightings are told at first. Then as many as were told before, up to the most, so that each certificate costs little.
+const FIRST_TOLD: usize = 64;
+const MOST_TOLD: usize = 4096;
 
 /// A directory that is not read yet.
 struct Directory {
@@ -60,7 +70,12 @@ struct TooMany;
 
 impl<'a> Walk<'a> {
     pub(super) fn new(settings: &'a Settings, memory: &'a mut Memory, watches: Session<'a>, now: Timestamp) -> Self {
-        Walk { settings, memory, watches, now, scan: Scan::default(), entries: 0 }
+        Walk { settings, memory, watches, now, scan: Scan::default(), entries: 0, listener: None, told: 0 }
+    }
+
+    /// The same, which tells what it has found while it goes on.
+    pub(super) fn telling(self, listener: Option<Listener>) -> Self {
+        Walk { listener, ..self }
     }
 
     pub(super) fn run(mut self) -> Scan {
@@ -252,6 +267,17 @@ impl<'a> Walk<'a> {
         sighting.name = name_of(path);
         sighting.is_listed = found != Found::Root;
         self.scan.sightings.push(sighting);
+        self.tell();
+    }
+
+    /// Tells what was found since the last time, if it is enough.
+    fn tell(&mut self) {
+        let Some(listener) = &self.listener else { return };
+        let new = self.scan.sightings.get(self.told..).unwrap_or_default();
+        if new.len() >= self.told.clamp(FIRST_TOLD, MOST_TOLD) {
+            listener(new.to_vec());
+            self.told = self.scan.sightings.len();
+        }
     }
 
     fn unreadable(&mut self, path: &Path, directory: bool, error: &io::Error) {
