@@ -92,9 +92,11 @@ impl Lane {
                     Some(slot) => Some(slot),
                     None => Arc::clone(&slots).try_acquire_owned().ok(),
                 };
-                let what = format!("a worker panicked: queue {}, task {}", lease.task().queue, lease.task().subject);
+                let (queue, subject) = (lease.task().queue.clone(), lease.task().subject.clone());
+                let what = move || format!("a worker panicked: queue {queue}, task {subject}");
                 let journal = self.journal.clone();
-                let (work, dropped) = (work(lease), self.drops.then(|| self.stop.clone()));
+                // Boxed, since each of the futures around it would be as large, and be moved.
+                let (work, dropped) = (Box::pin(work(lease)), self.drops.then(|| self.stop.clone()));
                 self.workers.spawn(async move {
                     let work = async {
                         match dropped {
@@ -102,7 +104,7 @@ impl Lane {
                             None => work.await,
                         }
                     };
-                    survive(&journal, || what, work).await;
+                    survive(&journal, what, work).await;
                     drop(slot);
                 });
             }

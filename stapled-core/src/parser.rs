@@ -500,12 +500,12 @@ fn site(sighting: &Sighting, issuer: IssuerPlace) -> Site {
 /// Reads a place of the source with this name.
 async fn read(source: String, sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
     let path = match &sighting.material {
-        Material::Bytes(bytes) => return Ok((Bundle::read(bytes)?, Around::default())),
+        Material::Bytes(bytes) => return Ok((chains.read_bundle(bytes)?, Around::default())),
         Material::File(path) => Arc::clone(path),
     };
     let file = path.clone();
     let work = move || {
-        let bundle = Bundle::read(&read_file(&file)?)?;
+        let bundle = chains.read_bundle(&read_file(&file)?)?;
         Ok((bundle, Around::read(&file, &sighting, &chains, Arc::new)))
     };
     FILES.run(&source, &path, PATIENCE, work).await.map_err(ParseError::Blocked)?

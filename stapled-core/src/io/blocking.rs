@@ -1,8 +1,8 @@
 //! File work that may never end: a network file system whose server is gone answers no read, and no system call on it can be
 //! cancelled.
 //!
-//! A few threads of the runtime do such work, one piece after the other without a rest between them: more of them make nothing
-//! faster, and a thread that is woken for each piece costs more than most pieces. Work that has waited for a moment, because earlier
+//! A few threads of the runtime do such work, one piece after the other: more of them make nothing faster, and a thread that is woken
+//! for each piece costs more than most pieces, so one of them rests for a moment before it ends. Work that has waited for a moment, because earlier
 //! work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays until the file
 //! system answers. Limits apply to each place, such as a source of certificates or a directory: work that hangs in one place delays
 //! no other place. In a place where work hangs, further work is waited for only briefly.
@@ -41,6 +41,9 @@ const MOST_HANGING: usize = 1024;
 /// How many threads of a runtime do such work for each processor. Two, since work that waits for the disk needs no processor.
 const THREADS: usize = 2;
 const MOST_THREADS: usize = 16;
+/// How long one of them rests when no work waits: at a start, a certificate's three pieces come at intervals that are shorter than
+/// waking a thread takes, so those of this time are done together.
+const REST: Duration = Duration::from_micros(250);
 /// How long work waits for one of these threads before it gets a thread of its own.
 const TO_A_THREAD: Duration = Duration::from_millis(10);
 /// The stack of a thread, in bytes.
@@ -206,8 +209,10 @@ static LINES: LazyLock<Mutex<HashMap<runtime::Id, Line>>> = LazyLock::new(Mutex:
 #[derive(Default)]
 struct Line {
     jobs: VecDeque<Arc<Waiting>>,
-    /// How many threads do this work.
-    threads: usize,
+    /// The threads that do this work, by their numbers, and when each began its last job.
+    threads: Vec<(u64, std::time::Instant)>,
+    /// The thread that rests for a moment, and then takes what waits.
+    resting: Option<u64>,
 }
 
 /// A job that has not begun.
@@ -255,14 +260,23 @@ impl Line {
             line.jobs.pop_front();
         }
         line.jobs.push_back(Arc::clone(&waiting));
-        if line.threads < threads_of_a_runtime() {
-            line.threads += 1;
-            let thread = OneOfThem { id, has_ended: false };
-            // A runtime that ends drops the work here and now, which takes the lock.
-            drop(lines);
-            spawn_blocking(move || thread.work());
-        }
+        let thread = line.another(id);
+        // A runtime that ends drops the work here and now, which takes the lock.
+        drop(lines);
+        OneOfThem::begin(thread);
         InLine(waiting)
+    }
+
+    /// Another thread, if those that are at work will not be free soon. Most jobs take less time than waking a thread.
+    fn another(&mut self, id: runtime::Id) -> Option<OneOfThem> {
+        // One that works for long may hang.
+        let soon_free = self.threads.iter().filter(|(_, since)| since.elapsed() < TO_A_THREAD).count();
+        if self.resting.is_some() || self.jobs.len() <= soon_free || self.threads.len() >= threads_of_a_runtime() {
+            return None;
+        }
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        self.threads.push((number, std::time::Instant::now()));
+        Some(OneOfThem { id, number, has_worked: false, has_ended: false })
     }
 }
 
@@ -278,33 +292,67 @@ fn threads_of_a_runtime() -> usize {
 /// One of the threads that do the work of a runtime.
 struct OneOfThem {
     id: runtime::Id,
+    number: u64,
+    /// Whether it had a job since it began or rested.
+    has_worked: bool,
     has_ended: bool,
 }
 
+/// What a thread does next.
+enum Next {
+    Work(Arc<Waiting>),
+    Rest,
+    End,
+}
+
 impl OneOfThem {
+    fn begin(thread: Option<Self>) {
+        if let Some(thread) = thread {
+            spawn_blocking(move || thread.work());
+        }
+    }
+
     /// Does the work that waits, until there is none.
     fn work(mut self) {
-        while let Some(next) = self.next() {
-            if let Some(job) = next.take() {
-                // The panic hook reports a panic, and the caller notices that there is no result.
-                let _ = catch_unwind(AssertUnwindSafe(job));
+        loop {
+            match self.next() {
+                Next::Work(next) => {
+                    if let Some(job) = next.take() {
+                        // The panic hook reports a panic, and the caller notices that there is no result.
+                        let _ = catch_unwind(AssertUnwindSafe(job));
+                    }
+                }
+                Next::Rest => thread::sleep(REST),
+                Next::End => return,
             }
         }
     }
 
-    /// The next job. Without one, the thread does not count any more.
-    fn next(&mut self) -> Option<Arc<Waiting>> {
+    /// What is next. A thread that ends does not count any more.
+    fn next(&mut self) -> Next {
         let mut lines = lock(&LINES);
-        let line = lines.get_mut(&self.id)?;
-        let next = line.jobs.pop_front();
-        if next.is_none() {
-            self.has_ended = true;
-            line.threads = line.threads.saturating_sub(1);
-            if line.threads == 0 {
-                lines.remove(&self.id);
+        let Some(line) = lines.get_mut(&self.id) else { return Next::End };
+        line.resting.take_if(|resting| *resting == self.number);
+        if let Some(job) = line.jobs.pop_front() {
+            self.has_worked = true;
+            if let Some((_, since)) = line.threads.iter_mut().find(|(number, _)| *number == self.number) {
+                *since = std::time::Instant::now();
             }
+            let another = line.another(self.id);
+            drop(lines);
+            OneOfThem::begin(another);
+            return Next::Work(job);
         }
-        next
+        if std::mem::take(&mut self.has_worked) && line.resting.is_none() {
+            line.resting = Some(self.number);
+            return Next::Rest;
+        }
+        self.has_ended = true;
+        line.threads.retain(|(number, _)| *number != self.number);
+        if line.threads.is_empty() {
+            lines.remove(&self.id);
+        }
+        Next::End
     }
 }
 
@@ -462,6 +510,8 @@ mod tests {
             });
             begun.await.unwrap();
             senders.push(sender);
+            // From now on, this thread is not soon free.
+            thread::sleep(TO_A_THREAD);
         }
         senders
     }

@@ -14,10 +14,16 @@ use rustix::fs::OFlags;
 ///
 /// The system's error; `InvalidInput` if it is not a regular file.
 pub fn regular_file(path: &Path) -> io::Result<File> {
+    Ok(regular_file_with_metadata(path)?.0)
+}
+
+/// The same, with what the open file says of itself.
+pub(crate) fn regular_file_with_metadata(path: &Path) -> io::Result<(File, fs::Metadata)> {
     check(&fs::metadata(path)?)?;
     let file = OpenOptions::new().read(true).custom_flags(flags(OFlags::NONBLOCK)).open(path)?;
-    check(&file.metadata()?)?;
-    Ok(file)
+    let metadata = file.metadata()?;
+    check(&metadata)?;
+    Ok((file, metadata))
 }
 
 /// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.

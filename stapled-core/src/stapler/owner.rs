@@ -26,7 +26,7 @@ use crate::sink::Requirements;
 use crate::task::Queue;
 
 /// How many places of a source are parsed at once.
-const PARSERS: usize = 16;
+const PARSERS: usize = 32;
 /// How many issuers are fetched at once.
 const ISSUER_FETCHES: usize = 8;
 /// How long running deliveries may take when the stapler ends.

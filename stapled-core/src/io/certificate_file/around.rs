@@ -1,11 +1,11 @@
 //! The files around a certificate's file, where servers that load it look for its issuer.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::names::issuer_file_of;
 use super::read::read_file;
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::lookup::search::Surroundings;
 use crate::source::Sighting;
@@ -55,13 +55,15 @@ impl Around {
             IssuerLookup::In(file) => (file.clone(), true),
             IssuerLookup::Nowhere => (issuer_file_of(path), false),
         };
-        let bytes = read_file(&file).ok();
+        // Most certificates have no such file: one look is enough for them. A link that leads nowhere is there, too.
+        let exists = std::fs::symlink_metadata(&file).is_ok();
+        let bytes = if exists { read_file(&file).ok() } else { None };
         let bundle = bytes.as_ref().and_then(|bytes| Bundle::read(bytes).ok());
         let is_pem = bytes.is_some_and(|bytes| Bundle::is_pem(&bytes));
         let is_whole = bundle.as_ref().is_some_and(|bundle| bundle.broken.iter().all(|(number, _)| *number != 1));
         let beside: Vec<_> = bundle.into_iter().flat_map(|bundle| bundle.certificates).map(&shared).collect();
         let first = beside.first().filter(|_| is_pem && is_whole).cloned();
-        let is_there = is_looked_in && std::fs::symlink_metadata(&file).is_ok();
+        let is_there = is_looked_in && exists;
         let wanted = sighting.issuer_chains.as_ref();
         Around {
             issuer_file: is_there.then(|| IssuerFile { path: file.clone(), first }),
@@ -85,13 +87,38 @@ impl Around {
     }
 }
 
-/// Reads directories of chains, each once for all certificates until it changes.
+/// How many CA certificates are kept to read further files faster.
+const RECENT: usize = 32;
+
+/// Reads what is alike for many certificates once: directories of chains, each until it changes, and CA certificates.
 #[derive(Debug, Default)]
 pub struct ChainReader {
     last: Mutex<Option<(IssuerChains, Firsts)>>,
+    /// CA certificates of files that were read, the latest last.
+    recent: Mutex<Firsts>,
 }
 
 impl ChainReader {
+    /// The certificates in the bytes of a file. CA certificates that were in other files lately are not parsed again.
+    pub(crate) fn read_bundle(&self, bytes: &[u8]) -> Result<Bundle, BundleError> {
+        let recent = Arc::clone(&self.recent());
+        let bundle = Bundle::read_knowing(bytes, &recent)?;
+        let knows = |recent: &Firsts, one: &Certificate| recent.iter().any(|known| **known == *one);
+        for new in bundle.certificates.iter().filter(|one| one.is_ca() && !knows(&recent, one)) {
+            let mut recent = self.recent();
+            if !knows(&recent, new) {
+                let surplus = (recent.len() + 1).saturating_sub(RECENT);
+                *recent = Arc::new(recent.iter().skip(surplus).cloned().chain([Arc::new(new.clone())]).collect());
+            }
+        }
+        Ok(bundle)
+    }
+
+    fn recent(&self) -> MutexGuard<'_, Firsts> {
+        // Every change is one step.
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn read(&self, wanted: &IssuerChains, shared: impl Fn(Certificate) -> Arc<Certificate>) -> Firsts {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {

@@ -1,12 +1,12 @@
 //! Reads files that may hold a private key.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::io::open::regular_file;
+use crate::io::open::regular_file_with_metadata;
 
 /// The largest file with certificates that is read, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
@@ -38,11 +38,11 @@ impl ReadError {
 /// The file cannot be opened or read, is not a regular file, or is too large. A FIFO does not block the call, even if
 /// it replaces the file meanwhile.
 pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let file = match regular_file(path) {
+    let (file, metadata) = match regular_file_with_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(ReadError::NotAFile),
         opened => opened?,
     };
-    read_opened(file)
+    read_certificates(file, &metadata)
 }
 
 /// Reads a file that is open already, such as one in an open directory, like [`read_file`].
@@ -52,6 +52,10 @@ pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, ReadError> {
 /// The file cannot be read, is not a regular file, or is too large.
 pub fn read_opened(file: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     let metadata = file.metadata()?;
+    read_certificates(file, &metadata)
+}
+
+fn read_certificates(file: File, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     if !metadata.is_file() {
         return Err(ReadError::NotAFile);
     }

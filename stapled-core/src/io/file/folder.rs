@@ -8,8 +8,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
 
-use rustix::fd::OwnedFd;
-use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, renameat, statat, unlinkat};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, open, openat, renameat, statat, unlinkat};
 
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
@@ -62,29 +62,13 @@ impl Folder {
 
     /// Reads a file of this name, in at most [`Staple::MAX_RECEIVED`] bytes; `None` if there is none. A link is not followed.
     pub(super) fn read(&self, name: &OsStr) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.look(name)?.map(|(bytes, _)| bytes))
-    }
-
-    /// The same, with the file's identity and times.
-    pub(super) fn look(&self, name: &OsStr) -> io::Result<Option<(Vec<u8>, Identity)>> {
-        let (file, stat) = match self.open(name, Links::Refused) {
-            Ok(opened) => opened,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let bytes = read_response(file, u64::try_from(stat.st_size).unwrap_or_default())?;
-        Ok(Some((bytes, Identity::of_raw(&stat))))
-    }
-
-    /// The identity and the times of the entry with this name; those of a link itself.
-    pub(super) fn identity(&self, name: &OsStr) -> io::Result<Identity> {
-        Ok(Identity::of_raw(&self.stat(name)?))
+        Ok(look_in(self.0.as_fd(), name)?.map(|(bytes, _)| bytes))
     }
 
     /// Checks that a file of this name is there, and that it does not hold other certificates than this one.
     pub(super) fn check_certificate(&self, name: &OsStr, certificate: &Certificate) -> io::Result<()> {
         let gone = |what: &str| io::Error::other(format!("{what}: the directory or the file was replaced"));
-        let file = match self.open(name, Links::Followed) {
+        let file = match open_regular(self.0.as_fd(), name, Links::Followed) {
             Ok((file, _)) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 return Err(gone("its certificate is not beside it any more"));
@@ -132,14 +116,16 @@ impl Folder {
         Ok(unlinkat(&self.0, name, AtFlags::empty())?)
     }
 
-    /// The names of the entries, and the time of their last change if they are regular files.
-    pub(super) fn entries(&self) -> io::Result<impl Iterator<Item = (OsString, Option<Timestamp>)>> {
+    /// The names of the entries.
+    pub(super) fn names(&self) -> io::Result<impl Iterator<Item = OsString>> {
         let entries = Dir::read_from(self.reopened()?)?.filter_map(Result::ok);
-        Ok(entries.map(|entry| {
-            let name = OsStr::from_bytes(entry.file_name().to_bytes()).to_owned();
-            let stat = self.stat(&name).ok().filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file());
-            (name, stat.map(|stat| Timestamp::from_unix(stat.st_mtime)))
-        }))
+        Ok(entries.map(|entry| OsStr::from_bytes(entry.file_name().to_bytes()).to_owned()))
+    }
+
+    /// The time of the last change of an entry, if it is a regular file.
+    pub(super) fn changed(&self, name: &OsStr) -> Option<Timestamp> {
+        let stat = self.stat(name).ok().filter(|stat| FileType::from_raw_mode(stat.st_mode).is_file())?;
+        Some(Timestamp::from_unix(stat.st_mtime))
     }
 
     /// A new file with a name of its own. Other users cannot read it until it has its mode.
@@ -172,21 +158,6 @@ impl Folder {
         file.sync_all()
     }
 
-    /// Opens a regular file to read it, without waiting.
-    fn open(&self, name: &OsStr, links: Links) -> io::Result<(File, Stat)> {
-        let (of_stat, of_open) = match links {
-            Links::Followed => (AtFlags::empty(), OFlags::empty()),
-            Links::Refused => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
-        };
-        // Opening a device may do anything. What comes in place of the file after this look is checked once more.
-        check(&statat(&self.0, name, of_stat)?)?;
-        let flags = of_open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-        let opened = openat(&self.0, name, flags, Mode::empty())?;
-        let stat = fstat(&opened)?;
-        check(&stat)?;
-        Ok((opened.into(), stat))
-    }
-
     fn stat(&self, name: &OsStr) -> io::Result<Stat> {
         Ok(statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW)?)
     }
@@ -195,6 +166,36 @@ impl Folder {
     fn reopened(&self) -> io::Result<OwnedFd> {
         Ok(openat(&self.0, ".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?)
     }
+}
+
+/// The same as [`Folder::read`] with the file's identity and times, where nothing follows in the same directory.
+pub(super) fn look_at(path: &Path) -> io::Result<Option<(Vec<u8>, Identity)>> {
+    look_in(CWD, path.as_os_str())
+}
+
+fn look_in(directory: BorrowedFd<'_>, name: &OsStr) -> io::Result<Option<(Vec<u8>, Identity)>> {
+    let (file, stat) = match open_regular(directory, name, Links::Refused) {
+        Ok(opened) => opened,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let bytes = read_response(file, u64::try_from(stat.st_size).unwrap_or_default())?;
+    Ok(Some((bytes, Identity::of_raw(&stat))))
+}
+
+/// Opens a regular file to read it, without waiting.
+fn open_regular(directory: BorrowedFd<'_>, name: &OsStr, links: Links) -> io::Result<(File, Stat)> {
+    let (of_stat, of_open) = match links {
+        Links::Followed => (AtFlags::empty(), OFlags::empty()),
+        Links::Refused => (AtFlags::SYMLINK_NOFOLLOW, OFlags::NOFOLLOW),
+    };
+    // Opening a device may do anything. What comes in place of the file after this look is checked once more.
+    check(&statat(directory, name, of_stat)?)?;
+    let flags = of_open | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = openat(directory, name, flags, Mode::empty())?;
+    let stat = fstat(&opened)?;
+    check(&stat)?;
+    Ok((opened.into(), stat))
 }
 
 fn check(stat: &Stat) -> io::Result<()> {

@@ -12,7 +12,7 @@ use crate::io::stamp::Stat;
 use crate::time::Timestamp;
 
 /// The largest number of files that are remembered.
-const MOST: usize = 64;
+const MOST: usize = 128;
 /// How long the contents of a file may be used without another look at it.
 const MOMENT: Duration = Duration::from_secs(1);
 
@@ -28,6 +28,13 @@ pub(super) struct Read {
     stat: Stat,
 }
 
+impl Read {
+    /// Whether this is the file at a path. A comparison part by part would take as long as reading the file.
+    fn is_of(&self, path: &Path) -> bool {
+        self.path.as_os_str() == path.as_os_str()
+    }
+}
+
 impl JustRead {
     /// Remembers the contents of a file, unless a change right after the read could leave the same times.
     #[allow(clippy::disallowed_methods, reason = "the times of files are by this clock")]
@@ -36,7 +43,7 @@ impl JustRead {
             return;
         }
         let mut all = self.all();
-        all.retain(|read| read.path != path);
+        all.retain(|read| !read.is_of(&path));
         if all.len() >= MOST {
             all.pop_front();
         }
@@ -46,19 +53,19 @@ impl JustRead {
     /// The contents of a file that was read within the last moment.
     pub(super) fn of(&self, path: &Path) -> Option<Bytes> {
         let all = self.all();
-        let read = all.iter().rev().find(|read| read.path == path).filter(|read| read.at.elapsed() < MOMENT)?;
+        let read = all.iter().rev().find(|read| read.is_of(path)).filter(|read| read.at.elapsed() < MOMENT)?;
         Some(read.bytes.clone())
     }
 
-    /// Whether a file was read with these contents, and is still the same by its identity and times now. Forgets the file.
-    pub(super) fn is_still(&self, path: &Path, contents: &[u8], now: impl FnOnce() -> Option<Stat>) -> bool {
-        self.forget(path).is_some_and(|read| read.bytes == contents && now() == Some(read.stat))
+    /// The identity and times of a file that was read with these contents, and is still the same by them now. Forgets the file.
+    pub(super) fn still(&self, path: &Path, contents: &[u8], now: impl FnOnce() -> Option<Stat>) -> Option<Stat> {
+        self.forget(path).filter(|read| read.bytes == contents && now() == Some(read.stat)).map(|read| read.stat)
     }
 
     /// Forgets a file.
     pub(super) fn forget(&self, path: &Path) -> Option<Read> {
         let mut all = self.all();
-        let at = all.iter().rposition(|read| read.path == path)?;
+        let at = all.iter().rposition(|read| read.is_of(path))?;
         all.remove(at)
     }
 
@@ -93,12 +100,12 @@ mod tests {
         let old = Stat::made_up(1);
         read.put(path.clone(), "old".into(), old);
         assert_eq!(read.of(&path).as_deref(), Some(&b"old"[..]));
-        assert!(!read.is_still(&path, b"old", stat), "it has changed");
-        assert!(!read.is_still(&path, b"old", || Some(old)), "it is forgotten");
+        assert_eq!(read.still(&path, b"old", stat), None, "it has changed");
+        assert_eq!(read.still(&path, b"old", || Some(old)), None, "it is forgotten");
         read.put(path.clone(), "old".into(), old);
-        assert!(!read.is_still(&path, b"new", || Some(old)), "it has other contents");
+        assert_eq!(read.still(&path, b"new", || Some(old)), None, "it has other contents");
         read.put(path.clone(), "old".into(), old);
-        assert!(read.is_still(&path, b"old", || Some(old)));
+        assert_eq!(read.still(&path, b"old", || Some(old)), Some(old));
         for number in 0..=MOST {
             read.put(PathBuf::from(number.to_string()), "x".into(), old);
         }

@@ -7,8 +7,15 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 /// The files that are locked.
 #[derive(Debug, Default)]
 pub(super) struct Locks {
-    locked: Mutex<HashSet<PathBuf>>,
+    state: Mutex<State>,
     freed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    locked: HashSet<PathBuf>,
+    /// How many operations wait for a file. Mostly none: a wake-up that nobody needs is a system call, too.
+    waiting: usize,
 }
 
 /// A lock of one file. Its drop ends it.
@@ -21,22 +28,28 @@ pub(super) struct Locked<'a> {
 impl Locks {
     /// Waits until no other operation has locked this file, and locks it.
     pub(super) fn lock(&self, path: &Path) -> Locked<'_> {
-        let is_locked = |locked: &mut HashSet<PathBuf>| locked.contains(path);
-        let waited = self.freed.wait_while(self.locked(), is_locked);
-        let mut locked = waited.unwrap_or_else(PoisonError::into_inner);
-        locked.insert(path.to_owned());
+        let mut state = self.state();
+        while !state.locked.insert(path.to_owned()) {
+            state.waiting += 1;
+            state = self.freed.wait(state).unwrap_or_else(PoisonError::into_inner);
+            state.waiting -= 1;
+        }
+        drop(state);
         Locked { locks: self, path: path.to_owned() }
     }
 
-    fn locked(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
+    fn state(&self) -> MutexGuard<'_, State> {
         // Every change is one step.
-        self.locked.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Locked<'_> {
     fn drop(&mut self) {
-        self.locks.locked().remove(&self.path);
-        self.locks.freed.notify_all();
+        let mut state = self.locks.state();
+        state.locked.remove(&self.path);
+        if state.waiting > 0 {
+            self.locks.freed.notify_all();
+        }
     }
 }

@@ -6,8 +6,7 @@ use std::path::Path;
 
 use super::folder::{self, Folder};
 use crate::chain::CertChain;
-use crate::io::open::regular_file;
-use crate::io::stamp::Stat;
+use crate::io::open::regular_file_with_metadata;
 
 /// Reads a staple file, whatever its contents, in at most [`Staple::MAX_RECEIVED`](crate::staple::Staple::MAX_RECEIVED) bytes. `None` if the file does not exist.
 ///
@@ -17,13 +16,12 @@ use crate::io::stamp::Stat;
 ///
 /// The system's error; `InvalidData` for a file that is too large, `InvalidInput` if it is not a regular file.
 pub fn read_existing(path: &Path) -> io::Result<Option<Vec<u8>>> {
-    let file = match regular_file(path) {
-        Ok(file) => file,
+    let (file, metadata) = match regular_file_with_metadata(path) {
+        Ok(opened) => opened,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
     };
-    let size = file.metadata()?.len();
-    folder::read_response(file, size).map(Some)
+    folder::read_response(file, metadata.len()).map(Some)
 }
 
 /// Replaces a file by these contents: a reader gets either the old contents or the new. An existing file keeps its owner and mode, as
@@ -59,17 +57,8 @@ pub fn remove_answer(path: &Path, chain: &CertChain) -> io::Result<bool> {
 /// The contents of a file that may be one of the sink, with its directory and its name. `None` for a file that is certainly not one:
 /// it is not there, not a regular one, too large, or not readable for this user.
 pub(super) fn read_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>)>> {
-    Ok(look_at_own(path)?.map(|(folder, name, bytes, _)| (folder, name, bytes)))
-}
-
-/// The same, with the file's identity and times.
-#[allow(clippy::type_complexity, reason = "the parts of one look")]
-pub(super) fn look_at_own(path: &Path) -> io::Result<Option<(Folder, &OsStr, Vec<u8>, Stat)>> {
     use io::ErrorKind::{InvalidData, InvalidInput, NotADirectory, NotFound, PermissionDenied};
-    let read = Folder::of(path).and_then(|(folder, name)| {
-        let found = folder.look(name)?;
-        Ok(found.map(|(bytes, stat)| (folder, name, bytes, stat)))
-    });
+    let read = Folder::of(path).and_then(|(folder, name)| Ok(folder.read(name)?.map(|bytes| (folder, name, bytes))));
     match read {
         Err(error)
             if matches!(error.kind(), NotFound | NotADirectory | InvalidInput | InvalidData | PermissionDenied) =>

@@ -1,19 +1,21 @@
 //! The work of the sink on one file at a time: writing, withdrawing, and removing what was left behind. Blocks.
 
 use std::collections::HashSet;
+use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::assign::NoPlace;
 use super::blocking::Abandoned;
-use super::folder::Folder;
+use super::folder::{Folder, look_at};
 use super::outcome::describe;
 use super::place::{Place, staple_path};
 use super::placeholder::PLACEHOLDER;
-use super::single::{look_at_own, read_own};
+use super::single::read_own;
 use super::{Inner, WithdrawFiles, Written, codes};
 use crate::chain::CertChain;
 use crate::hash::Sha256;
+use crate::io::stamp::Stat;
 use crate::report::Report;
 use crate::severity::Severity;
 use crate::sink::leftover::leftover;
@@ -68,16 +70,20 @@ impl Inner {
             WithdrawFiles::Keep => return,
             WithdrawFiles::Replace => return self.fill_vacancy(&path, site, abandoned),
         }
-        let Ok(found) = look_at_own(&path) else { return };
-        let Some((folder, name, bytes, stat)) = found else {
+        // At a start, nearly all are staples that are used again.
+        if let Ok(Some((bytes, stat))) = look_at(&path)
+            && leftover(chain, &bytes, now).is_none()
+        {
+            self.just_read.put(path, bytes.into(), stat);
+            return;
+        }
+        let Ok(found) = read_own(&path) else { return };
+        let Some((folder, name, bytes)) = found else {
             // The companion must not stay without the staple that it names.
             let _ = self.unaccompany(&path);
             return;
         };
-        let Some((code, why)) = leftover(chain, &bytes, now) else {
-            self.just_read.put(path, bytes.into(), stat);
-            return;
-        };
+        let Some((code, why)) = leftover(chain, &bytes, now) else { return };
         if site.staple_file_needed || abandoned.is_so() {
             return;
         }
@@ -107,28 +113,38 @@ impl Inner {
         if abandoned.is_so() {
             return Err(io::ErrorKind::Interrupted.into());
         }
+        let mut stat = None;
         if !self.swapped_in(path, response)? {
-            let (folder, name) = Folder::of(path)?;
-            self.sweeper.sweep_first_time(path, &folder);
+            self.sweeper.sweep_first_time(path);
             // A link is replaced even if its target has the same contents.
-            let is_same = self.just_read.is_still(path, response, || folder.identity(name).ok())
-                || folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response));
-            if !is_same {
-                let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
-                folder.replace_if(name, response, self.model(certificate), || match beside {
-                    Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
-                    None => Ok(()),
-                })?;
+            let identity = || fs::symlink_metadata(path).ok().map(|metadata| Stat::of(&metadata));
+            stat = self.just_read.still(path, response, identity);
+            if stat.is_none() {
+                self.write(path, staple, certificate)?;
             }
             self.accompany(path, certificate, staple.chain().end_entity())?;
         }
-        let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat: None };
+        let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat };
         let mut state = self.state();
         state.revoked.remove(path);
         state.written.insert(path.into(), Box::new(written));
         drop(state);
         self.vigil.add(path);
         Ok(())
+    }
+
+    /// Writes a staple, unless the file has these contents already.
+    fn write(&self, path: &Path, staple: &Staple, certificate: &Path) -> io::Result<()> {
+        let response: &[u8] = staple.response();
+        let (folder, name) = Folder::of(path)?;
+        if folder.read(name).is_ok_and(|bytes| bytes.as_deref() == Some(response)) {
+            return Ok(());
+        }
+        let beside = certificate.file_name().filter(|_| path.parent() == certificate.parent());
+        folder.replace_if(name, response, self.model(certificate), || match beside {
+            Some(beside) => folder.check_certificate(beside, staple.chain().end_entity()),
+            None => Ok(()),
+        })
     }
 
     /// Removes the sink's staple beside a certificate whose issuer the server does not find any more: with it, some
