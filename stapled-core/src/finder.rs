@@ -4,6 +4,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -91,6 +92,8 @@ impl Rounds {
 impl Finder {
     /// Scans at once, whenever the source sees a change, and at the regular interval.
     pub(crate) async fn run(&self, stop: CancellationToken) {
+        // A source sets up its watches when it is waited for. It does so before its first scan, or it would be scanned twice.
+        let _ = self.changed().now_or_never();
         loop {
             let round = self.rounds.current();
             tokio::select! {
@@ -99,19 +102,21 @@ impl Finder {
                 () = self.scan(Late::GoesOn(round)) => {}
             }
             self.rounds.finished.send_replace(Some(round));
-            let changed = async {
-                let what = || format!("{}: waiting for a change panicked", self.source.name());
-                if lane::survive(&self.journal, what, self.source.changed()).await.is_none() {
-                    std::future::pending::<()>().await;
-                }
-            };
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
-                () = changed => {}
+                () = self.changed() => {}
                 () = self.rounds.asked_after(round) => {}
                 () = self.pause() => {}
             }
+        }
+    }
+
+    /// Waits until the source sees a change.
+    async fn changed(&self) {
+        let what = || format!("{}: waiting for a change panicked", self.source.name());
+        if lane::survive(&self.journal, what, self.source.changed()).await.is_none() {
+            std::future::pending::<()>().await;
         }
     }
 

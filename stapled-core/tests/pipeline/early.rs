@@ -1,11 +1,13 @@
 //! Tests of sources that tell what they have found before their first scan ends.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use stapled_ca::{Authority, KeyType};
 use stapled_core::inventory::standing::PlaceState;
+use stapled_core::io::directory::DirectorySource;
 use stapled_core::source::{CertSource, Scan, Sighting, SourceError, Version};
 use tokio::sync::watch;
 
@@ -107,4 +109,43 @@ async fn what_was_told_is_not_forgotten_with_a_scan_that_breaks_off() {
         world.pass(Duration::from_secs(3600)).await;
         assert_eq!((world.record.count("retired"), inventory.places().len()), (0, 2));
     }
+}
+
+/// A directory, and how often it was scanned.
+struct Counted {
+    directory: DirectorySource,
+    scans: Arc<AtomicUsize>,
+}
+
+#[async_trait]
+impl CertSource for Counted {
+    async fn scan(&self) -> Result<Scan, SourceError> {
+        self.scans.fetch_add(1, Ordering::SeqCst);
+        self.directory.scan().await
+    }
+
+    async fn changed(&self) {
+        self.directory.changed().await;
+    }
+}
+
+#[tokio::test]
+async fn the_first_scan_sets_up_the_watches() {
+    let world = World::new();
+    let folder = tempfile::tempdir().unwrap();
+    let scans: Arc<AtomicUsize> = Arc::default();
+    let source = Counted { directory: DirectorySource::new(folder.path()), scans: Arc::clone(&scans) };
+    let handle = world.run_with_handle(world.builder().source(source));
+    handle.ready().await.unwrap();
+    // It appears as a whole, in one change.
+    std::fs::write(folder.path().join("a.new"), with_issuer(&world, "a.test")).unwrap();
+    std::fs::rename(folder.path().join("a.new"), folder.path().join("a.pem")).unwrap();
+    let is_seen = async {
+        let mut changes = tokio::time::interval(Duration::from_millis(10));
+        while world.server.response_of("a.test").is_none() {
+            changes.tick().await;
+        }
+    };
+    tokio::time::timeout(SECOND * 30, is_seen).await.unwrap();
+    assert_eq!(scans.load(Ordering::SeqCst), 2, "one at the start, one for the new file");
 }
