@@ -1,5 +1,6 @@
 //! The finder: scans one source and schedules *parse* for new and changed places.
 
+use std::collections::HashSet;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +23,9 @@ use crate::task::{Cause, Subject};
 const PATIENCE: Duration = Duration::from_secs(300);
 /// A scan takes long. Its certificates keep their known state.
 const SCAN_TIMEOUT: ReasonCode = ReasonCode::new("scan_timeout");
+
+/// How many places of a scan are compared with the known ones at once.
+const PART: usize = 1000;
 
 /// How a scan that exceeds its patience is treated.
 #[derive(Clone, Copy, Debug)]
@@ -145,12 +149,12 @@ impl Finder {
             // changed.
             self.inventory.forget_versions(self.number);
         }
-        self.end_first_scan().await;
+        self.end_scan().await;
     }
 
-    /// Has places parsed again whose issuers might have been found by the rest of the first scan.
-    async fn end_first_scan(&self) {
-        let deferred = self.inventory.end_first_scan(self.number);
+    /// Has places parsed again whose issuers might have been found by the rest of the scan.
+    async fn end_scan(&self) {
+        let deferred = self.inventory.end_scan(self.number);
         let tasks = deferred.iter().map(|(location, generation)| queues::parse_task(location, *generation));
         let tasks: Vec<_> = tasks.map(|task| task.cause(Cause::SecondLook)).collect();
         if let Err(error) = queues::put_all(&*self.scheduler, &tasks).await {
@@ -161,14 +165,25 @@ impl Finder {
 
     /// Begins with what a scan has found so far. Returns how many places are new.
     async fn begin_with(&self, found: Vec<Sighting>) -> Result<usize, SchedulerError> {
-        let changed = self.inventory.sight(self.number, found, self.journal.clock.now());
-        self.put_parses(&changed).await?;
-        Ok(changed.len())
+        self.sight(found, &mut HashSet::new()).await
     }
 
-    async fn put_parses(&self, changed: &[(Subject, u64)]) -> Result<(), SchedulerError> {
-        let parses = changed.iter().map(|(location, generation)| queues::parse_task(location, *generation));
-        queues::put_all(&*self.scheduler, &parses.collect::<Vec<_>>()).await
+    /// Schedules *parse* for the new and changed places of a scan, and adds all to `present`. In parts, so that the first ones are
+    /// parsed before a million of them are compared. Returns how many are new or changed.
+    async fn sight(&self, found: Vec<Sighting>, present: &mut HashSet<Subject>) -> Result<usize, SchedulerError> {
+        let now = self.journal.clock.now();
+        let (mut found, mut count) = (found.into_iter(), 0);
+        loop {
+            let part: Vec<_> = found.by_ref().take(PART).collect();
+            if part.is_empty() {
+                return Ok(count);
+            }
+            let changed = self.inventory.sight(self.number, part, present, now);
+            count += changed.len();
+            let parses = changed.iter().map(|(location, generation)| queues::parse_task(location, *generation));
+            queues::put_all(&*self.scheduler, &parses.collect::<Vec<_>>()).await?;
+            tokio::task::yield_now().await;
+        }
     }
 
     async fn try_scan(&self, late: Late) -> Result<(), SchedulerError> {
@@ -178,7 +193,7 @@ impl Finder {
         let mut scan = if self.rounds.have_finished() {
             self.source.scan()
         } else {
-            self.inventory.begin_first_scan(self.number);
+            self.inventory.begin_scan(self.number);
             // Nobody listens any more once the result is there.
             self.source.scan_and_tell(Arc::new(move |found| drop(sender.send(found))))
         };
@@ -196,7 +211,7 @@ impl Finder {
                     let error = SourceError::new(SCAN_TIMEOUT, what);
                     self.tell_problems(&source, vec![SourceProblem { place: source.clone(), hides_below: true, error }]);
                     let Late::GoesOn(round) = late else { return Ok(()) };
-                    self.end_first_scan().await;
+                    self.end_scan().await;
                     self.rounds.finished.send_replace(Some(round));
                 }
             }
@@ -214,11 +229,14 @@ impl Finder {
         };
         let hidden = |name: &str| problems.iter().any(|problem| hides(problem, name));
         let now = self.journal.clock.now();
-        let difference = self.inventory.compare(self.number, sightings, hidden, now);
+        let (places, mut present) = (sightings.len(), HashSet::with_capacity(sightings.len()));
+        self.inventory.begin_scan(self.number);
+        let changed = self.sight(sightings, &mut present).await?;
+        let gone = self.inventory.gone(self.number, &present, hidden);
+        drop(present);
         self.tell_problems(&source, problems);
 
-        self.put_parses(&difference.changed).await?;
-        for location in &difference.gone {
+        for location in &gone {
             self.scheduler.cancel(Which::Subject(location)).await?;
             if let Some(displaced) = self.inventory.forget_place(location, now) {
                 queues::displace(&*self.scheduler, &displaced).await?;
@@ -229,9 +247,9 @@ impl Finder {
         }
         self.journal.tell(EventKind::Scanned {
             source,
-            changed: begun + difference.changed.len(),
-            gone: difference.gone.len(),
-            places: difference.places,
+            changed: begun + changed,
+            gone: gone.len(),
+            places,
             took: began.elapsed(),
         });
         Ok(())

@@ -82,6 +82,12 @@ impl IssuerPool {
         }
     }
 
+    /// Whether this place waits for an issuer.
+    pub(super) fn is_awaited_by(&self, location: &Subject) -> bool {
+        let mut names = self.by_place.get(location).into_iter().flat_map(Few::iter);
+        names.any(|(name, ())| self.by_name.get(name).is_some_and(|named| named.waiting.contains_key(location)))
+    }
+
     /// Some of the certificates that wait for an issuer of this name. Those that name its key come first, since a CA
     /// may have several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {

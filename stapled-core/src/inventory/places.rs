@@ -1,6 +1,6 @@
 //! The part of the inventory for the finder: which places a source has.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::SinkNumber;
 use super::displaced::Displaced;
@@ -12,74 +12,59 @@ use crate::source::{Material, Sighting, SourceProblem, Version};
 use crate::task::Subject;
 use crate::time::Timestamp;
 
-/// The changes that a scan found.
-#[derive(Debug, Default)]
-pub(crate) struct Difference {
-    /// New or changed places, with the generation of their task *parse*.
-    pub(crate) changed: Vec<(Subject, u64)>,
-    /// Places that are gone.
-    pub(crate) gone: Vec<Subject>,
-    /// How many places the source has now.
-    pub(crate) places: usize,
-}
-
 impl Inventory {
-    /// Applies the result of a scan: new, changed and vanished places. `hidden` tells whether a place that is missing
-    /// from the scan is only unreadable at the moment.
-    pub(crate) fn compare(
+    /// Applies a part of what a scan has found. Returns the new and changed places, with the generation of their task *parse*.
+    /// `present` gets the locations of all.
+    pub(crate) fn sight(
         &self,
         source: SourceNumber,
-        sightings: Vec<Sighting>,
-        hidden: impl Fn(&str) -> bool,
+        found: Vec<Sighting>,
+        present: &mut HashSet<Subject>,
         now: Timestamp,
-    ) -> Difference {
+    ) -> Vec<(Subject, u64)> {
         let mut known = self.known();
-        let mut difference = Difference { places: sightings.len(), ..Difference::default() };
-        let mut present = BTreeSet::new();
-        for sighting in sightings {
+        let sight = |sighting: Sighting| {
             let location = location(source, &sighting.name);
             present.insert(location.clone());
-            difference.changed.extend(known.sight(source, location, sighting, now));
-        }
-        difference.gone = known
-            .places
-            .iter()
-            .filter(|(location, place)| {
-                place.source == source && !present.contains(location) && !hidden(&place.sighting.name)
-            })
-            .map(|(location, _)| location.clone())
-            .collect();
-        difference
-    }
-
-    /// Applies what a scan has found so far. Returns the new and changed places like [`compare`](Self::compare).
-    pub(crate) fn sight(&self, source: SourceNumber, found: Vec<Sighting>, now: Timestamp) -> Vec<(Subject, u64)> {
-        let mut known = self.known();
-        let sight = |sighting: Sighting| known.sight(source, location(source, &sighting.name), sighting, now);
+            known.sight(source, location, sighting, now)
+        };
         found.into_iter().filter_map(sight).collect()
     }
 
-    /// Records that the first scan of a source begins.
-    pub(crate) fn begin_first_scan(&self, source: SourceNumber) {
-        self.known().first_scans.entry(source).or_default();
+    /// The places of a source that a scan has not found. `hidden` tells whether such a place is only unreadable at the moment.
+    pub(crate) fn gone(
+        &self,
+        source: SourceNumber,
+        present: &HashSet<Subject>,
+        hidden: impl Fn(&str) -> bool,
+    ) -> Vec<Subject> {
+        let known = self.known();
+        let of_source = known.places.iter().filter(|(_, place)| place.source == source);
+        let gone = of_source.filter(|(location, place)| !present.contains(*location) && !hidden(&place.sighting.name));
+        gone.map(|(location, _)| location.clone()).collect()
     }
 
-    /// Whether the first scan of a source goes on. If so, the place is returned at its end.
+    /// Records that a scan of a source goes on.
+    pub(crate) fn begin_scan(&self, source: SourceNumber) {
+        self.known().scans.entry(source).or_default();
+    }
+
+    /// Whether a scan of a source goes on. If so, the place is returned at its end.
     pub(crate) fn defer(&self, source: SourceNumber, location: &Subject) -> bool {
         let mut known = self.known();
-        let deferred = known.first_scans.get_mut(&source);
+        let deferred = known.scans.get_mut(&source);
         deferred.map(|deferred| deferred.push(location.clone())).is_some()
     }
 
-    /// Ends the first scan of a source. Returns the deferred places that are not parsed yet, with their generations.
-    pub(crate) fn end_first_scan(&self, source: SourceNumber) -> Vec<(Subject, u64)> {
+    /// Ends the scan of a source. Returns the deferred places that still wait for an issuer, with their generations.
+    pub(crate) fn end_scan(&self, source: SourceNumber) -> Vec<(Subject, u64)> {
         let mut known = self.known();
-        let deferred = known.first_scans.remove(&source).unwrap_or_default();
-        let pending = |location: Subject| {
-            let place = known.places.get(&location).filter(|place| place.is_pending())?;
+        let deferred = known.scans.remove(&source).unwrap_or_default();
+        let waiting = |location: Subject| {
+            let place = known.places.get(&location).filter(|_| known.issuers.is_awaited_by(&location))?;
             Some((location, place.generation))
         };
-        deferred.into_iter().filter_map(pending).collect()
+        deferred.into_iter().filter_map(waiting).collect()
     }
 
     /// The sinks that serve what is in a place.
@@ -179,7 +164,7 @@ mod tests {
         let kept = |name: &str, pem: &str| {
             let bytes: Arc<[u8]> = pem.as_bytes().into();
             let sighting = Sighting::bytes(name, Arc::clone(&bytes), Version::new("1"));
-            inventory.compare(0, vec![sighting], |_| true, Timestamp::from_unix(0));
+            inventory.sight(0, vec![sighting], &mut HashSet::new(), Timestamp::from_unix(0));
             let known = inventory.known();
             match &known.places[&location(0, name)].sighting.material {
                 Material::Bytes(kept) => (Arc::ptr_eq(kept, &bytes), String::from_utf8_lossy(kept).into_owned()),

@@ -112,8 +112,8 @@ pub(super) struct Known {
     /// Revocations of certificates that are forgotten otherwise.
     pub(super) disowned: DisownedAndGone,
     pub(super) issuers: IssuerPool,
-    /// The sources whose first scan goes on, with the places that are to be parsed again at its end.
-    pub(super) first_scans: BTreeMap<SourceNumber, Vec<Subject>>,
+    /// The sources whose scan goes on, with the places that are to be parsed again at its end.
+    pub(super) scans: BTreeMap<SourceNumber, Vec<Subject>>,
     pub(super) problems: BTreeMap<SourceNumber, Vec<ProblemStatus>>,
     /// The states of places in the stapler before this one, by name, with their begin.
     pub(super) past_places: HashMap<Arc<str>, (PlaceState, Timestamp)>,

@@ -88,6 +88,23 @@ async fn an_issuer_is_missing_only_when_the_scan_has_ended() {
     }
 }
 
+/// A place whose new contents have no issuer is told, too, at the end of the scan that found them.
+#[tokio::test(start_paused = true)]
+async fn a_changed_place_without_issuer_is_told_at_the_end() {
+    let world = World::new();
+    world.add("a.test");
+    let inventory = world.start();
+    world.pass(5 * SECOND).await;
+    assert!(world.server.response_of("a.test").is_some());
+    let unknown = Authority::root("Unknown").key(KeyType::EcdsaP256).create().unwrap();
+    let alone = unknown.issue(&Ca::profile("b.test")).unwrap().certificate_pem();
+    world.list.put("a.test", &alone);
+    // So many that its own contents are compared long before the last ones.
+    (0..3000).for_each(|number| world.list.put(&format!("z{number}"), "rubbish"));
+    world.pass(60 * SECOND).await;
+    assert_eq!((world.record.count("place_problem"), inventory.places().len()), (3001, 3001));
+}
+
 /// A scan that fails or never ends after it has told something.
 #[tokio::test(start_paused = true)]
 async fn what_was_told_is_not_forgotten_with_a_scan_that_breaks_off() {
