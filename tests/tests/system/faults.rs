@@ -172,6 +172,7 @@ fn missing_file_descriptors_are_reported_and_lose_no_staple() {
             .args(["--minimum-interval", "1", "--refresh-interval", "1"])
             .start();
         let held: Vec<Vec<u8>> = certs.iter().map(|cert| haproxy.wait_for_staple(cert)).collect();
+        wait_until("each staple is in its file", || certs.iter().all(|cert| cert.staple_file().is_some()));
         // The limit is below the present number of files: no more can be opened.
         limit_files(stapled.id(), 8);
         let line = stapled.wait_for_line_within(LONG, &["event=delivery_failed", "code=too_many_open_files"]);
