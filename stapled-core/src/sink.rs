@@ -1,6 +1,7 @@
 //! Sinks deliver staples to servers, files and tables.
 
 pub mod failure;
+#[cfg(feature = "files")]
 pub(crate) mod leftover;
 pub mod lost;
 

@@ -153,7 +153,6 @@ pub(crate) enum Further {
     Wait,
     /// It takes the place of the oldest connection on which no request is being answered. It waits if there is none. So
     /// clients that send nothing, or send slowly, do not keep others out.
-    #[cfg_attr(not(feature = "responder"), expect(dead_code))]
     ReplaceIdle,
 }
 
