@@ -96,7 +96,7 @@ impl Rounds {
 impl Finder {
     /// Scans at once, whenever the source sees a change, and at the regular interval.
     pub(crate) async fn run(&self, stop: CancellationToken) {
-        // A source sets up its watches when it is waited for. It does so before its first scan, or it would be scanned twice.
+        // The first call of `changed` asks for watches, and the next scan sets them up. Without this call that would be the second scan.
         let _ = self.changed().now_or_never();
         loop {
             let round = self.rounds.current();
@@ -194,7 +194,7 @@ impl Finder {
             self.source.scan()
         } else {
             self.inventory.begin_scan(self.number);
-            // Nobody listens any more once the result is there.
+            // The receiver is dropped as soon as the scan has returned.
             self.source.scan_and_tell(Arc::new(move |found| drop(sender.send(found))))
         };
         let mut begun = 0;

@@ -2,10 +2,10 @@
 //! cancelled.
 //!
 //! A few threads of the runtime do such work, one piece after the other: more of them make nothing faster, and a thread that is woken
-//! for each piece costs more than most pieces, so one of them rests for a moment before it ends. Work that has waited for a moment, because earlier
-//! work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays until the file
-//! system answers. Limits apply to each place, such as a source of certificates or a directory: work that hangs in one place delays
-//! no other place. In a place where work hangs, further work is waited for only briefly.
+//! for each piece costs more than most pieces, so one of them rests for a moment before it ends. Work that has waited for a moment,
+//! because earlier work takes long or hangs, goes on at a thread of its own. The caller waits for a limited time, and the thread stays
+//! until the file system answers. Limits apply to each place, such as a source of certificates or a directory: work that hangs in one
+//! place delays no other place. Where work hangs, callers wait for further work of the same place for two seconds at most.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
@@ -269,7 +269,7 @@ impl Line {
 
     /// Another thread, if those that are at work will not be free soon. Most jobs take less time than waking a thread.
     fn another(&mut self, id: runtime::Id) -> Option<OneOfThem> {
-        // One that works for long may hang.
+        // A thread whose job has taken long may hang.
         let soon_free = self.threads.iter().filter(|(_, since)| since.elapsed() < TO_A_THREAD).count();
         if self.resting.is_some() || self.jobs.len() <= soon_free || self.threads.len() >= threads_of_a_runtime() {
             return None;
@@ -298,7 +298,7 @@ struct OneOfThem {
     has_ended: bool,
 }
 
-/// What a thread does next.
+/// The next step of a thread.
 enum Next {
     Work(Arc<Waiting>),
     Rest,
@@ -328,7 +328,7 @@ impl OneOfThem {
         }
     }
 
-    /// What is next. A thread that ends does not count any more.
+    /// Takes the next job, or decides whether the thread rests or ends. A thread that ends does not count any more.
     fn next(&mut self) -> Next {
         let mut lines = lock(&LINES);
         let Some(line) = lines.get_mut(&self.id) else { return Next::End };
@@ -549,6 +549,24 @@ mod tests {
         let length = lock(&LINES)[&runtime::Handle::current().id()].jobs.len();
         assert!(length <= 1, "{length}");
         drop(taken);
+    }
+
+    #[tokio::test]
+    async fn one_thread_rests_before_it_ends() {
+        let id = runtime::Handle::current().id();
+        let is_resting = || lock(&LINES).get(&id).is_some_and(|line| line.resting.is_some());
+        let began = Instant::now();
+        // The rest is short, so that this thread may miss it.
+        while !is_resting() {
+            assert!(began.elapsed() < PATIENCE, "no thread rests");
+            Blocking::default().run(&1, Path::new("x"), PATIENCE, || ()).await.unwrap();
+        }
+        // A job that comes meanwhile is done, and no thread stays.
+        Blocking::default().run(&1, Path::new("x"), PATIENCE, || ()).await.unwrap();
+        while lock(&LINES).contains_key(&id) {
+            assert!(began.elapsed() < PATIENCE, "a thread stays");
+            thread::yield_now();
+        }
     }
 
     #[test]

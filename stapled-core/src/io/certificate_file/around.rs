@@ -144,7 +144,7 @@ fn firsts(directory: &Path, shared: impl Fn(Certificate) -> Arc<Certificate>) ->
 
 #[cfg(test)]
 mod tests {
-    use stapled_ca::{Authority, Profile};
+    use stapled_ca::{Authority, KeyType, Profile};
     use tempfile::TempDir;
 
     use super::*;
@@ -277,6 +277,22 @@ mod tests {
         assert_eq!(world.place(&with_another, chains), IssuerPlace::Elsewhere, "it has a chain, of whatever kind");
         world.write("a.pem.issuer", &stranger);
         assert_eq!(world.place(&world.certificate, chains), IssuerPlace::Elsewhere, "the file beside it comes first");
+    }
+
+    #[test]
+    fn a_few_ca_certificates_are_remembered_each_once() {
+        let reader = ChainReader::default();
+        let issuers: Vec<String> = (0..RECENT + 3)
+            .map(|number| Authority::root(&format!("CA {number}")).key(KeyType::EcdsaP256).create().unwrap())
+            .map(|issuer| issuer.certificate_pem())
+            .collect();
+        for pem in issuers.iter().chain(&issuers) {
+            assert_eq!(reader.read_bundle(pem.as_bytes()), Bundle::read(pem.as_bytes()));
+            assert_eq!(reader.read_bundle(pem.as_bytes()), Bundle::read(pem.as_bytes()));
+        }
+        let recent = reader.recent();
+        let last = issuers.iter().skip(3).map(|pem| Bundle::read(pem.as_bytes()).unwrap().certificates.remove(0));
+        assert_eq!(recent.iter().map(|one| (**one).clone()).collect::<Vec<_>>(), last.collect::<Vec<_>>());
     }
 
     #[test]

@@ -39,7 +39,8 @@ pub(super) struct Walk<'a> {
 /// The listener of a scan that goes on.
 pub(super) type Listener = Arc<dyn Fn(Vec<Sighting>) + Send + Sync>;
 
-/// How many sightings are told at first. Then as many as were told before, up to the most, so that each certificate costs little.
+/// The number of sightings in the first part that the listener gets. Each further part has as many as all parts before it together, up
+/// to `MOST_TOLD`: few calls, and an early first one.
 const FIRST_TOLD: usize = 64;
 const MOST_TOLD: usize = 4096;
 

@@ -29,7 +29,7 @@ pub(super) struct Read {
 }
 
 impl Read {
-    /// Whether this is the file at a path. A comparison part by part would take as long as reading the file.
+    /// Whether this is the file at a path, by the bytes of the path: two spellings of one path cost a second read, and no more.
     fn is_of(&self, path: &Path) -> bool {
         self.path.as_os_str() == path.as_os_str()
     }
