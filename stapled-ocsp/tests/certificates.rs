@@ -4,12 +4,13 @@
 // A test that cannot go on says so by panicking.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Issued, KeyType, NameAttribute, Profile, SubjectName};
+use stapled_ca::{Authority, ExtendedKeyUsage, Extension, Issued, KeyType, NameAttribute, Profile, SubjectName, der};
 use stapled_ocsp::bundle::{Bundle, BundleError};
 use stapled_ocsp::certificate::{Certificate, CertificateError};
 use stapled_ocsp::chain::{CertChain, ChainError};
 use stapled_ocsp::describe::{self, Object};
 use stapled_ocsp::time::Timestamp;
+use std::process::Command;
 use std::sync::Arc;
 
 const DAY: i64 = 86_400;
@@ -372,4 +373,36 @@ fn a_chain_is_read_from_pem_and_from_der() {
     let error = CertChain::from_der(leaf.der(), namesake.certificate()).unwrap_err();
     assert!(matches!(error, ChainError::WrongIssuer { .. } | ChainError::UnsupportedAlgorithm { .. }), "{error}");
     assert!(matches!(CertChain::from_der(b"0", ca.certificate()), Err(ChainError::Certificate(_))));
+}
+
+/// The rule for an issuer is OpenSSL's, which servers use: each form of authorityKeyIdentifier gives the same answer.
+#[test]
+fn an_issuer_is_taken_as_openssl_takes_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let ca = ca();
+    let issuer = Certificate::from_der(ca.certificate()).unwrap();
+    std::fs::write(folder.path().join("ca.pem"), ca.certificate_pem()).unwrap();
+    let serial = |contents: &[u8]| der::value(0x82, contents);
+    let name = |name: &[u8]| der::value(0xa1, &der::value(0xa4, name));
+    let own_serial = der::unsigned_contents(issuer.serial());
+    let other_name = read(&ca.issue(&profile("other.test")).unwrap()).subject().to_vec();
+    let forms: [(&str, Vec<Vec<u8>>, bool); 7] = [
+        ("nothing", vec![], true),
+        ("another key", vec![der::value(0x80, b"another key")], false),
+        ("the issuer and the serial number", vec![name(issuer.issuer()), serial(&own_serial)], true),
+        ("the serial number", vec![serial(&own_serial)], true),
+        ("another serial number", vec![serial(b"\x05")], false),
+        ("another issuer", vec![name(&other_name), serial(&own_serial)], false),
+        ("another key, the right serial number", vec![der::value(0x80, b"another key"), serial(&own_serial)], false),
+    ];
+    for (form, fields, is_taken) in forms {
+        let extension = Extension::new(&[2, 5, 29, 35], der::sequence(&fields));
+        let issued = ca.issue(&profile("a.test").authority_key_identifier(false).extension(extension)).unwrap();
+        std::fs::write(folder.path().join("leaf.pem"), issued.certificate_pem()).unwrap();
+        let mut openssl = Command::new("openssl");
+        openssl.args(["verify", "-no_check_time", "-CAfile", "ca.pem", "leaf.pem"]).current_dir(folder.path());
+        let verified = openssl.output().expect("openssl");
+        assert_eq!(verified.status.success(), is_taken, "{form}: {verified:?}");
+        assert_eq!(read(&issued).seems_issued_by(&issuer), is_taken, "{form}");
+    }
 }
