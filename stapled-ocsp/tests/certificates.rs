@@ -111,7 +111,7 @@ fn older_forms_of_certificates_in_pem_are_read_without_openssls_settings() {
     let path = folder.path().join("leaf.pem");
     std::fs::write(&path, leaf.certificate_pem()).unwrap();
     let arguments = ["-trustout", "-setalias", "a shop", "-addtrust", "serverAuth", "-in"];
-    let written = std::process::Command::new("openssl").arg("x509").args(arguments).arg(&path).output().unwrap();
+    let written = Command::new("openssl").arg("x509").args(arguments).arg(&path).output().unwrap();
     let trusted = String::from_utf8(written.stdout).unwrap();
     assert!(trusted.starts_with("-----BEGIN TRUSTED CERTIFICATE-----\n"), "{trusted}");
     let old = root.certificate_pem().replace(" CERTIFICATE-----", " X509 CERTIFICATE-----");
@@ -137,7 +137,7 @@ fn older_forms_of_certificates_in_pem_are_read_without_openssls_settings() {
 fn issuers_are_read_from_a_certs_only_message() {
     let (ca, other) = (ca(), ca());
     let folder = tempfile::tempdir().unwrap();
-    let mut command = std::process::Command::new("openssl");
+    let mut command = Command::new("openssl");
     command.args(["crl2pkcs7", "-nocrl", "-outform", "DER"]);
     for (number, authority) in [&other, &ca].into_iter().enumerate() {
         let path = folder.path().join(number.to_string());
