@@ -192,7 +192,7 @@ impl CertChain {
 
     /// The certificate's CertID, made with this hash.
     pub fn cert_id(&self, hash: CertIdHash) -> CertId {
-        CertId::new(hash, self.end_entity.issuer(), self.issuer.public_key(), self.end_entity.serial())
+        CertId::of_issued(hash, &self.issuer, self.end_entity.issuer(), self.end_entity.serial())
     }
 
     /// Whether a CertID names this certificate, by any hash that this crate supports.

@@ -90,6 +90,11 @@ fn believed(response: &Bytes, chain: &CertChain, judgement: &Judgement, policy: 
         assert_eq!(format!("{:?}", again.facts), format!("{:?}", judgement.facts));
         is_signed_by_right(staple.response(), chain, &read(staple.response()));
         assert_eq!(staple.chain().subject(), chain.subject());
+        // Nothing that is remembered of the issuer changes a judgement.
+        let issuer = Arc::new(Certificate::clone(chain.issuer()));
+        let fresh = CertChain::new(Arc::clone(chain.end_entity()), issuer).expect("the same certificates");
+        let afresh = Judge::new(&fresh).at(AT).policy(policy).judge(response.clone()).expect("the same response");
+        assert_eq!(afresh.staple(), Some(staple));
     }
     assert!(judgement.facts.this_update <= AT + JudgePolicy::default().clock_skew);
     assert!(judgement.facts.next_update.is_none_or(|next_update| next_update > AT));

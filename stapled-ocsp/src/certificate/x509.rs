@@ -1,14 +1,17 @@
 //! Reads one certificate: the fields that stapling needs, and the names.
 
 use std::fmt;
+use std::sync::Arc;
 
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
-use x509_parser::prelude::{FromDer, X509Certificate, X509Name};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::as_issuer::{AsIssuer, Hashes};
+use super::name::{display_name, name_in_words, name_key, printable, same_name};
 use crate::der::{
-    self, BIT_STRING, DerError, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NUMERIC_STRING, Numbers, OID,
-    PRINTABLE_STRING, Reader, SEQUENCE, SET, UTC_TIME, UTF8_STRING, integer_hex,
+    self, BIT_STRING, DerError, Element, GENERALIZED_TIME, INTEGER, Numbers, OID, Reader, SEQUENCE, UTC_TIME,
+    integer_hex,
 };
 use crate::hash::Sha256;
 use crate::oid;
@@ -83,6 +86,14 @@ pub struct Certificate {
     /// Whether authorityKeyIdentifier names the issuer's certificate, by its issuer or its serial number.
     names_certificate: bool,
     name: Box<str>,
+    as_issuer: AsIssuer<Delegate>,
+}
+
+/// A certificate whose signature by its issuer was verified. Nothing else is decided: whether the certificate is valid, and whether
+/// its signature is strong enough, depends on the time and the policy of a judgement.
+pub(crate) struct Delegate {
+    pub(crate) certificate: Certificate,
+    pub(crate) certified: Verified,
 }
 
 /// The bits of keyUsage that allow signatures.
@@ -189,6 +200,7 @@ impl Certificate {
             authority_key_id: None,
             names_certificate: false,
             name: Box::default(),
+            as_issuer: AsIssuer::new(),
             der: bytes.into(),
         };
         certificate.read_extensions(&parsed)?;
@@ -480,6 +492,22 @@ impl Certificate {
         )
     }
 
+    /// The hashes of this issuer in CertIDs.
+    pub(crate) fn issuer_hashes(&self, hash: provider::Hash) -> Hashes {
+        self.as_issuer.hashes(hash, self.subject(), self.public_key())
+    }
+
+    /// The delegate with exactly these bytes, if it is known that this issuer certified it.
+    pub(crate) fn known_delegate(&self, der: &[u8]) -> Option<Arc<Delegate>> {
+        self.as_issuer.delegate(|known| known.certificate.as_der() == der)
+    }
+
+    /// Remembers that this issuer certified a delegate: [`Self::verify_issued_by`] was successful.
+    pub(crate) fn remember_delegate(&self, delegate: &Certificate, certified: Verified) {
+        let certificate = delegate.clone();
+        self.as_issuer.remember(Delegate { certificate, certified });
+    }
+
     pub(crate) fn verification_key(&self) -> PublicKey<'_> {
         PublicKey { algorithm: self.part(&self.key_algorithm), bits: self.public_key() }
     }
@@ -497,57 +525,6 @@ impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate").field("name", &self.name).field("serial", &self.serial_hex()).finish()
     }
-}
-
-/// Whether two names in DER are the same: byte for byte, or else value by value, because encoders differ. String types,
-/// case and surplus white space do not count (RFC 5280 §7.1).
-pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
-    a == b || name_key(a).is_some_and(|a| Some(a) == name_key(b))
-}
-
-/// The comparison key of a name: see [`Certificate::name_key`].
-pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
-    let mut outer = Reader::new(name);
-    let mut list = outer.inside(SEQUENCE).ok()?;
-    outer.end().ok()?;
-    let mut key = Vec::with_capacity(name.len());
-    while !list.is_empty() {
-        let mut attributes = list.inside(SET).ok()?;
-        let mut relative = Vec::new();
-        while !attributes.is_empty() {
-            let mut attribute = attributes.inside(SEQUENCE).ok()?;
-            relative.extend_from_slice(attribute.expect(OID).ok()?.raw);
-            let value = attribute.any().ok()?;
-            attribute.end().ok()?;
-            match text(value) {
-                Some(text) => {
-                    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
-                    relative.extend(der::element(UTF8_STRING, words.join(" ").as_bytes()));
-                }
-                None => relative.extend_from_slice(value.raw),
-            }
-        }
-        // Every part is written with its length, so that one text cannot equal several parts.
-        key.extend(der::element(SET, &relative));
-    }
-    Some(key)
-}
-
-/// The text of a string whose characters are a subset of UTF-8.
-fn text(value: Element<'_>) -> Option<&str> {
-    matches!(value.tag, UTF8_STRING | NUMERIC_STRING | PRINTABLE_STRING | IA5_STRING)
-        .then(|| std::str::from_utf8(value.contents).ok())
-        .flatten()
-}
-
-fn display_name(subject: &X509Name<'_>) -> String {
-    let common_name = subject.iter_common_name().filter_map(|name| name.as_str().ok()).next();
-    printable(&common_name.map_or_else(|| subject.to_string(), str::to_owned))
-}
-
-/// A text from a certificate, made fit for one line of a log: shortened, and without control characters.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(253).collect()
 }
 
 /// Whether the value of an extension that decides about trust has exactly the form of RFC 5280. A general parser skips
@@ -649,77 +626,4 @@ fn has_status_request(value: &[u8]) -> Result<bool, DerError> {
 /// Whether this crate reads an extension that the parser does not support.
 pub(super) fn is_known_here(oid: &[u8]) -> bool {
     [TLS_FEATURE, OCSP_NOCHECK].contains(&oid)
-}
-
-/// A name for people, from its DER: the common name, or else the whole name.
-pub(crate) fn name_in_words(name: &[u8]) -> String {
-    X509Name::from_der(name).map_or_else(|_| "a name that cannot be read".to_owned(), |(_, name)| display_name(&name))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The DER of a name. Each relative name has attributes: the last number of the type, the tag and bytes of the
-    /// value.
-    fn name(relative_names: &[&[(u8, u8, &[u8])]]) -> Vec<u8> {
-        let attribute = |(kind, tag, value): &(u8, u8, &[u8])| {
-            der::element(SEQUENCE, &[der::element(OID, &[0x55, 4, *kind]), der::element(*tag, value)].concat())
-        };
-        let relative = |attributes: &&[(u8, u8, &[u8])]| {
-            der::element(SET, &attributes.iter().map(attribute).collect::<Vec<_>>().concat())
-        };
-        der::element(SEQUENCE, &relative_names.iter().map(relative).collect::<Vec<_>>().concat())
-    }
-
-    fn common(tag: u8, value: &[u8]) -> Vec<u8> {
-        name(&[&[(3, tag, value)]])
-    }
-
-    #[test]
-    fn encodings_of_the_same_name_are_equal() {
-        let plain = common(UTF8_STRING, "Größe 1 CA".as_bytes());
-        assert!(same_name(&plain, &plain));
-        assert!(same_name(&plain, &common(UTF8_STRING, "  größe 1\t ca ".as_bytes())));
-        let ascii = common(UTF8_STRING, b"12 3");
-        for tag in [PRINTABLE_STRING, IA5_STRING, NUMERIC_STRING] {
-            assert!(same_name(&ascii, &common(tag, b" 12  3")), "{tag:02x}");
-        }
-        assert!(same_name(&name(&[]), &name(&[])));
-    }
-
-    #[test]
-    fn names_that_differ() {
-        let plain = name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"CA")]]);
-        for other in [
-            name(&[]),
-            name(&[&[(3, UTF8_STRING, b"CA")]]),
-            name(&[&[(3, UTF8_STRING, b"CA")], &[(6, PRINTABLE_STRING, b"XX")]]),
-            name(&[&[(6, PRINTABLE_STRING, b"XX"), (3, UTF8_STRING, b"CA")]]),
-            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"C A")]]),
-            name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(10, UTF8_STRING, b"CA")]]),
-        ] {
-            assert!(!same_name(&plain, &other), "{other:02x?}");
-        }
-        // Strings of other types are compared by their bytes alone: BMPString.
-        assert!(!same_name(&common(0x1e, b"\0A"), &common(0x1e, b"\0a")));
-        // Text that looks like the end of one attribute and the beginning of another.
-        let two = name(&[&[(3, UTF8_STRING, b"a")], &[(3, UTF8_STRING, b"b")]]);
-        assert!(!same_name(&two, &common(UTF8_STRING, b"a\x00\x01\x55\x04\x03\x02b")));
-        // Bytes that are not UTF-8 are compared as bytes.
-        assert!(!same_name(&common(UTF8_STRING, &[0xff]), &common(PRINTABLE_STRING, &[0xff])));
-    }
-
-    #[test]
-    fn bytes_that_are_not_a_name_have_no_key() {
-        let good = common(UTF8_STRING, b"CA");
-        assert!(name_key(&good).is_some());
-        let refused = |bytes: &[u8]| assert_eq!(name_key(bytes), None, "{bytes:02x?}");
-        refused(&[&good[..], b"\0"].concat());
-        (0..good.len()).for_each(|length| refused(good.get(..length).unwrap()));
-        // A string in place of the object identifier; one value too many; a SEQUENCE in place of the SET.
-        refused(b"\x30\x0e\x31\x0c\x30\x0a\x16\x03\x55\x04\x03\x0c\x03abc");
-        refused(b"\x30\x11\x31\x0f\x30\x0d\x06\x03\x55\x04\x03\x0c\x03abc\x0c\x01d");
-        refused(b"\x30\x0e\x30\x0c\x30\x0a\x06\x03\x55\x04\x03\x0c\x03abc");
-    }
 }

@@ -40,7 +40,7 @@ impl NamedCertificate {
 
     /// The certificate's CertID, made with this hash.
     pub fn cert_id(&self, hash: CertIdHash) -> CertId {
-        CertId::new(hash, self.issuer.subject(), self.issuer.public_key(), &self.serial)
+        CertId::of_issued(hash, &self.issuer, self.issuer.subject(), &self.serial)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::certificate::Certificate;
 use crate::der::{self, DerError, Element, NULL, OCTET_STRING, OID, Reader, SEQUENCE, at};
 use crate::hexadecimal::hex_upper;
 use crate::oid;
@@ -45,13 +46,16 @@ impl CertIdHash {
     }
 
     pub(crate) fn digest(self, data: &[u8]) -> Digest {
-        let hash = match self {
+        provider::digest(self.provided(), &[data])
+    }
+
+    fn provided(self) -> Hash {
+        match self {
             CertIdHash::Sha1 => Hash::Sha1,
             CertIdHash::Sha256 => Hash::Sha256,
             CertIdHash::Sha384 => Hash::Sha384,
             CertIdHash::Sha512 => Hash::Sha512,
-        };
-        provider::digest(hash, &[data])
+        }
     }
 }
 
@@ -74,6 +78,13 @@ impl CertId {
     pub fn new(hash: CertIdHash, issuer_name: &[u8], issuer_key: &[u8], serial_number: &[u8]) -> Self {
         let (name, key) = (hash.digest(issuer_name), hash.digest(issuer_key));
         Self::of(hash.oid(), true, name.as_ref(), key.as_ref(), der::shortest_integer(serial_number))
+    }
+
+    /// The CertID of a certificate of this issuer. `issuer_name` is the issuer's name as the certificate encodes it.
+    pub(crate) fn of_issued(hash: CertIdHash, issuer: &Certificate, issuer_name: &[u8], serial_number: &[u8]) -> Self {
+        let hashes = issuer.issuer_hashes(hash.provided());
+        let name = if issuer_name == issuer.subject() { hashes.name } else { hash.digest(issuer_name) };
+        Self::of(hash.oid(), true, name.as_ref(), hashes.key.as_ref(), der::shortest_integer(serial_number))
     }
 
     fn of(algorithm: &[u8], null_parameters: bool, name_hash: &[u8], key_hash: &[u8], serial_number: &[u8]) -> Self {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use super::refusal::Refusal;
 use super::verified::JudgePolicy;
-use crate::certificate::{Certificate, CertificateError, same_name};
+use crate::certificate::{Certificate, CertificateError, Delegate, same_name};
 use crate::hexadecimal::hex_upper;
 use crate::ocsp::CertIdHash;
 use crate::ocsp::response::{BasicResponse, ResponderId};
@@ -62,15 +62,19 @@ impl<'a> Signer<'a> {
             }
         }
         for der in search.named() {
+            if let Some(Delegate { certificate, certified }) = issuer.known_delegate(der).as_deref() {
+                search.consider(certificate, Some(*certified), Some(der));
+                continue;
+            }
             match Certificate::from_der(der) {
                 Err(error) => search.refuse(Refusal::ResponderCertMalformed(error)),
-                Ok(delegate) => search.consider(&delegate, Some(der)),
+                Ok(delegate) => search.consider(&delegate, None, Some(der)),
             }
         }
         if search.found.is_none() {
             let is_named =
                 |delegate: &&Certificate| is_named(basic.responder_id, delegate.subject(), delegate.public_key());
-            delegates.iter().filter(is_named).for_each(|delegate| search.consider(delegate, None));
+            delegates.iter().filter(is_named).for_each(|delegate| search.consider(delegate, None, None));
         }
         search.outcome()
     }
@@ -153,9 +157,10 @@ impl<'s, 'a> Search<'s, 'a> {
         named
     }
 
-    /// Takes the certificate as the signer's, if it gives the right to sign and no better certificate was found.
-    fn consider(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) {
-        let signer = match self.judge(delegate, embedded) {
+    /// Takes the certificate as the signer's, if it gives the right to sign and no better certificate was found. `certified` is
+    /// the issuer's signature on it, if that was verified before.
+    fn consider(&mut self, delegate: &Certificate, certified: Option<Verified>, embedded: Option<&'a [u8]>) {
+        let signer = match self.judge(delegate, certified, embedded) {
             Ok(signer) => signer,
             Err(refusal) => return self.refuse(refusal),
         };
@@ -165,7 +170,12 @@ impl<'s, 'a> Search<'s, 'a> {
         }
     }
 
-    fn judge(&mut self, delegate: &Certificate, embedded: Option<&'a [u8]>) -> Result<Signer<'a>, Refusal> {
+    fn judge(
+        &mut self,
+        delegate: &Certificate,
+        certified: Option<Verified>,
+        embedded: Option<&'a [u8]>,
+    ) -> Result<Signer<'a>, Refusal> {
         let issuer = self.issuer;
         let responder = delegate.name().to_owned();
         let signature = self.verify(delegate)?;
@@ -178,8 +188,11 @@ impl<'s, 'a> Search<'s, 'a> {
         if !same_name(delegate.issuer(), issuer.subject()) {
             return Err(wrong_issuer());
         }
+        // A signature that was verified before counts, too, so that a judgement does not depend on those before it.
         self.count()?;
-        let certified = match delegate.verify_issued_by(issuer) {
+        let is_known = certified.is_some();
+        let verified = certified.map_or_else(|| delegate.verify_issued_by(issuer), Ok);
+        let certified = match verified {
             Ok(certified) => certified,
             Err(SignatureError::BadSignature) => return Err(wrong_issuer()),
             Err(SignatureError::UnsupportedAlgorithm | SignatureError::OtherKey) => {
@@ -200,6 +213,10 @@ impl<'s, 'a> Search<'s, 'a> {
         }
         if let Some(error) = delegate.odd_time() {
             return Err(Refusal::ResponderCertMalformed(error.clone()));
+        }
+        // Only delegates that may sign are remembered: the CA's other certificates cannot displace them.
+        if !is_known {
+            issuer.remember_delegate(delegate, certified);
         }
         let (not_before, not_after, at) = (delegate.not_before(), delegate.not_after(), self.at);
         if at < not_before {
@@ -303,5 +320,55 @@ fn in_words(id: ResponderId<'_>) -> String {
         ResponderId::ByName(name) => crate::certificate::name_in_words(name),
         // A SHA-1 hash has 20 bytes, but an unverified response may contain more.
         ResponderId::ByKey(hash) => format!("the key with SHA-1 hash {}", hex_upper(hash.get(..20).unwrap_or(hash))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stapled_ca::ocsp::{HashAlgorithm, ResponseBuilder, Signer};
+    use stapled_ca::{Authority, Issued, KeyType, Profile};
+
+    use super::*;
+    use crate::chain::CertChain;
+    use crate::staple::Judge;
+
+    const NOW: i64 = 1_800_000_000;
+    const DAY: i64 = 86_400;
+
+    fn responder() -> Profile {
+        Profile::ocsp_responder("Responder").valid_between(NOW - DAY, NOW + DAY)
+    }
+
+    #[test]
+    fn only_delegates_with_the_right_to_sign_are_remembered_and_not_too_many() {
+        let ca = Authority::root("CA").key(KeyType::EcdsaP256).create().unwrap();
+        let server = |name: &str| ca.issue(&Profile::server(name).valid_between(NOW - DAY, NOW + DAY)).unwrap();
+        let leaf = server("a.test");
+        let chain = CertChain::from_der(leaf.der(), ca.certificate()).unwrap();
+        let id = ca.cert_id(leaf.serial(), HashAlgorithm::Sha1);
+        let by = |signer: &Issued| {
+            let response = ResponseBuilder::signed_by(Signer::delegate(signer)).good(&id);
+            response.produced_at(NOW).this_update(NOW).next_update(NOW + DAY)
+        };
+        let judge = |response: &ResponseBuilder, at: i64| {
+            Judge::new(&chain).at(Timestamp::from_unix(at)).judge(response.build().unwrap()).is_ok()
+        };
+        let is_known = |delegate: &Issued| chain.issuer().known_delegate(delegate.der()).is_some();
+
+        let delegate = ca.issue(&responder()).unwrap();
+        assert!(!judge(&by(&delegate).corrupt_signature(), NOW) && !is_known(&delegate));
+        let sibling = server("b.test");
+        assert!(!judge(&by(&sibling), NOW) && !is_known(&sibling));
+        let stranger = Authority::root("CA").key(KeyType::EcdsaP256).create().unwrap().issue(&responder()).unwrap();
+        assert!(!judge(&by(&stranger), NOW) && !is_known(&stranger));
+
+        assert!(!judge(&by(&delegate), NOW + 2 * DAY) && is_known(&delegate), "only the time was wrong");
+        assert!(judge(&by(&delegate), NOW) && is_known(&delegate));
+        let others: Vec<Issued> = (0..8).map(|_| ca.issue(&responder()).unwrap()).collect();
+        for other in &others {
+            assert!(judge(&by(other), NOW) && is_known(other));
+        }
+        assert!(!is_known(&delegate), "the oldest was forgotten");
+        assert!(judge(&by(&delegate), NOW) && is_known(&delegate) && !is_known(&others[0]));
     }
 }

@@ -60,8 +60,28 @@ impl Case {
         let response = Bytes::from(response);
         let judge = Judge::new(&self.chain).at(Timestamp::from_unix(NOW)).policy(policy).nonce(nonce);
         let judged = judge.judge(response.clone()).map_err(|refusal| refusal.code().to_string());
+        self.assert_judged_without_memory(response.clone(), policy, nonce, &judged);
         self.assert_judged_without_the_certificate(response, policy, nonce, &judged);
         judged
+    }
+
+    /// The judgement does not depend on those before it: it is the same again, and the same with an issuer of whom nothing is
+    /// remembered.
+    fn assert_judged_without_memory(
+        &self,
+        response: Bytes,
+        policy: &JudgePolicy,
+        nonce: Option<&[u8]>,
+        judged: &Result<Judgement, String>,
+    ) {
+        for chain in [&self.chain, &chain(&self.leaf, &self.ca)] {
+            let judge = Judge::new(chain).at(Timestamp::from_unix(NOW)).policy(policy).nonce(nonce);
+            let again = judge.judge(response.clone()).map_err(|refusal| refusal.code().to_string());
+            assert_eq!(format!("{again:?}"), format!("{judged:?}"));
+            if let (Ok(again), Ok(judged)) = (again, judged) {
+                assert_eq!(again.staple(), judged.staple());
+            }
+        }
     }
 
     /// The judgement is the same if only the issuer and the serial number of the certificate are known.

@@ -186,6 +186,43 @@ fn purposes_and_usages_of_delegates() {
     }
 }
 
+/// A delegate's certificate is verified once, but its times and its strength count in each judgement.
+#[test]
+fn a_delegate_that_is_known_may_be_expired_or_weak() {
+    let case = Case::new(KeyType::EcdsaP256);
+    let response = |delegate| Bytes::from(case.good_by(delegate).build().unwrap());
+    let judge = |response: &Bytes, at: i64, policy: &JudgePolicy| {
+        let judged = Judge::new(&case.chain).at(Timestamp::from_unix(at)).policy(policy).judge(response.clone());
+        verdict(judged.map_err(|refusal| refusal.code().to_string()))
+    };
+    let strict = JudgePolicy::default();
+    let of_today = response(case.delegate(responder()));
+    for (at, expected) in [
+        (NOW, "good"),
+        (NOW + DAY + 1, "responder_cert_expired"),
+        (NOW - DAY - 1, "responder_cert_not_yet_valid"),
+        (NOW, "good"),
+    ] {
+        assert_eq!(judge(&of_today, at, &strict), expected, "{at}");
+    }
+    let weak = response(case.delegate(responder().key(KeyType::Rsa1024)));
+    for (policy, expected) in [(strict.weak_keys(Weak::Allow), "good"), (strict, "weak_key")] {
+        assert_eq!(judge(&weak, NOW, &policy), expected);
+    }
+    // A known delegate gives no other key the right to sign, and no other issuer's chain knows it.
+    let known = case.delegate(responder());
+    assert_eq!(judge(&response(known.clone()), NOW, &strict), "good");
+    let forged = Signer::new(
+        Arc::new(Key::generate(KeyType::EcdsaP256).unwrap()),
+        known.identity().clone(),
+        known.certificate().map(<[u8]>::to_vec),
+    );
+    assert_eq!(judge(&response(forged), NOW, &strict), "bad_signature");
+    let namesake = Case::new(KeyType::EcdsaP256);
+    let elsewhere = namesake.good_by(known);
+    assert_eq!(namesake.verdict(&elsewhere), "responder_wrong_issuer");
+}
+
 /// Certificates that are taken apart, reassembled with another part, and signed again by the CA.
 struct Resigned<'c> {
     case: &'c Case,
