@@ -150,10 +150,17 @@ impl Bundle {
         section: Section<'_>,
         known: &[Arc<Certificate>],
     ) -> Result<Certificate, BundleError> {
-        let plain =
-            if section.begin == BEGIN { Cow::from(section.whole) } else { [BEGIN, section.body, END].concat().into() };
-        let der = CertificateDer::from_pem_slice(&plain)
-            .map_err(|error| BundleError::Pem { number, what: in_words(&error).to_owned() })?;
+        let der = match pem::plain_contents(section.body) {
+            Some(der) => CertificateDer::from(der),
+            None => {
+                let whole = match section.begin == BEGIN {
+                    true => Cow::from(section.whole),
+                    false => [BEGIN, section.body, END].concat().into(),
+                };
+                CertificateDer::from_pem_slice(&whole)
+                    .map_err(|error| BundleError::Pem { number, what: in_words(&error).to_owned() })?
+            }
+        };
         // Without the settings of a trusted certificate, which only OpenSSL's own verification uses.
         let certificate = match Reader::new(&der).any() {
             Ok(first) if section.begin == TRUSTED => first.raw,

@@ -23,9 +23,49 @@ pub(crate) fn certificate(der: &[u8]) -> String {
     pem + "\n" + END + "\n"
 }
 
+/// The contents of a section, from the text between its BEGIN line and its END line: lines of padded base64. `None`: the section may be
+/// readable all the same, since others accept more.
+pub(crate) fn plain_contents(body: &[u8]) -> Option<Vec<u8>> {
+    let body = body.strip_suffix(b"\n")?;
+    let mut text = Vec::with_capacity(body.len());
+    let mut lines = body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
+    if !lines.next()?.is_empty() {
+        return None;
+    }
+    lines.for_each(|line| text.extend_from_slice(line));
+    STANDARD.decode(text).ok()
+}
+
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::CertificateDer;
+    use rustls_pki_types::pem::PemObject;
+
     use super::*;
+
+    #[test]
+    fn contents_are_those_that_the_general_reader_finds() {
+        // Whether the contents were found without the general reader.
+        let is_plain = |body: &str| {
+            let Some(contents) = plain_contents(body.as_bytes()) else { return false };
+            let whole = format!("{BEGIN}{body}{END}");
+            assert_eq!(CertificateDer::from_pem_slice(whole.as_bytes()).unwrap().as_ref(), contents, "{body:?}");
+            true
+        };
+        for length in 0..200 {
+            let der: Vec<u8> = (0..length).map(|byte| byte as u8 ^ 0xa5).collect();
+            let pem = certificate(&der);
+            let body = pem.strip_prefix(BEGIN).and_then(|pem| pem.trim_end().strip_suffix(END)).unwrap();
+            let one_line = format!("\n{}\n", body.replace('\n', ""));
+            assert!(is_plain(body) && is_plain(&body.replace('\n', "\r\n")) && is_plain(&one_line));
+        }
+        for odd in ["", "x\nMAA=\n", "\nMAA=", "\nMAA\n", "\nM AA=\n", "\nMAB=\n", "\nMAA=\nMAA=\n", "\n MAA=\n"] {
+            assert!(!is_plain(odd), "{odd:?}");
+        }
+        for odd in ["\n", "\n\n", "\n\rMAA=\n", "\nMA\rA=\n", "\nA: b\n\nMAA=\n", "\nMAA=\n\n", "\nMA\n\nA=\n"] {
+            is_plain(odd);
+        }
+    }
 
     #[test]
     fn lines_have_64_characters() {

@@ -6,13 +6,15 @@
 mod error;
 mod reader;
 mod tags;
+mod writer;
 
 pub use error::DerError;
 pub(crate) use error::{at, item};
 pub(crate) use reader::{
-    Numbers, Reader, check_framing, check_shortest, element, integer_hex, shortest_integer, version, whole_bytes,
+    Numbers, Reader, check_framing, check_shortest, integer_hex, shortest_integer, version, whole_bytes,
 };
 pub(crate) use tags::{
     BIT_STRING, BOOLEAN, ENUMERATED, Element, GENERALIZED_TIME, IA5_STRING, INTEGER, NULL, NUMERIC_STRING,
     OCTET_STRING, OID, PRINTABLE_STRING, SEQUENCE, SET, UTC_TIME, UTF8_STRING, context,
 };
+pub(crate) use writer::{Header, element, push_element};

@@ -201,23 +201,6 @@ pub(crate) fn shortest_integer(mut contents: &[u8]) -> &[u8] {
     contents
 }
 
-/// Writes one element.
-pub(crate) fn element(tag: u8, contents: &[u8]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(contents.len() + 6);
-    out.push(tag);
-    match contents.len() {
-        length @ 0..=0x7f => out.push(length as u8),
-        length => {
-            let bytes = length.to_be_bytes();
-            let skip = bytes.iter().take_while(|&&byte| byte == 0).count();
-            out.push(0x80 | (bytes.len() - skip) as u8);
-            out.extend(bytes.iter().skip(skip));
-        }
-    }
-    out.extend_from_slice(contents);
-    out
-}
-
 /// Formats the contents of an INTEGER in hexadecimal, as OpenSSL prints serial numbers: whole bytes, with a minus sign
 /// if the number is negative.
 pub(crate) fn integer_hex(contents: &[u8]) -> String {
@@ -251,6 +234,7 @@ pub(crate) fn integer_hex(contents: &[u8]) -> String {
 mod tests {
     use super::*;
     use crate::der::tags::{OCTET_STRING, SEQUENCE};
+    use crate::der::writer::element;
 
     #[test]
     fn accepts_der_and_refuses_ber() {

@@ -144,14 +144,16 @@ impl CertId {
 
     /// The DER of this CertID.
     pub fn to_der(&self) -> Vec<u8> {
-        let mut algorithm = der::element(OID, self.algorithm());
+        let mut algorithm = Vec::with_capacity(16);
+        der::push_element(&mut algorithm, OID, &[self.algorithm()]);
         if self.null_parameters {
-            algorithm.extend(der::element(NULL, &[]));
+            der::push_element(&mut algorithm, NULL, &[]);
         }
-        let mut contents = der::element(SEQUENCE, &algorithm);
-        contents.extend(der::element(OCTET_STRING, self.issuer_name_hash()));
-        contents.extend(der::element(OCTET_STRING, self.issuer_key_hash()));
-        contents.extend(der::element(der::INTEGER, self.serial_number()));
+        let mut contents = Vec::with_capacity(self.contents.len() + 32);
+        der::push_element(&mut contents, SEQUENCE, &[&algorithm]);
+        der::push_element(&mut contents, OCTET_STRING, &[self.issuer_name_hash()]);
+        der::push_element(&mut contents, OCTET_STRING, &[self.issuer_key_hash()]);
+        der::push_element(&mut contents, der::INTEGER, &[self.serial_number()]);
         der::element(SEQUENCE, &contents)
     }
 

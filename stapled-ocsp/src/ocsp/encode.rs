@@ -86,19 +86,22 @@ fn get_url(url: &str, request: &[u8]) -> Option<String> {
     if url.contains('?') {
         return None;
     }
-    let mut text = url.to_owned();
-    if !text.ends_with('/') {
-        text.push('/');
+    let encoded = STANDARD.encode(request);
+    let escaped = encoded.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
+    let mut text = Vec::with_capacity(url.len() + 1 + encoded.len() + 2 * escaped);
+    text.extend_from_slice(url.as_bytes());
+    if !url.ends_with('/') {
+        text.push(b'/');
     }
-    for character in STANDARD.encode(request).chars() {
-        match character {
-            '+' => text.push_str("%2B"),
-            '/' => text.push_str("%2F"),
-            '=' => text.push_str("%3D"),
+    for byte in encoded.bytes() {
+        match byte {
+            b'+' => text.extend_from_slice(b"%2B"),
+            b'/' => text.extend_from_slice(b"%2F"),
+            b'=' => text.extend_from_slice(b"%3D"),
             other => text.push(other),
         }
     }
-    Some(text)
+    String::from_utf8(text).ok()
 }
 
 /// Why a request cannot be encoded.

@@ -5,8 +5,8 @@ use std::fmt;
 use super::cert_id::CertId;
 use crate::certificate::name_in_full;
 use crate::der::{
-    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, at, context,
-    item,
+    self, DerError, ENUMERATED, Element, GENERALIZED_TIME, Header, Numbers, OCTET_STRING, OID, Reader, SEQUENCE, at,
+    context, item,
 };
 use crate::hexadecimal::hex_upper;
 use crate::shape;
@@ -304,15 +304,42 @@ impl<'a> BasicResponse<'a> {
     /// The whole OCSPResponse with this certificate embedded and no other, or without certificates. All bytes outside
     /// of `certs` stay the same, because strict DER has only one encoding.
     pub(crate) fn with_certificate_alone(&self, certificate: Option<&[u8]>) -> Vec<u8> {
-        let signature = [&[0], self.signature].concat();
-        let algorithm = der::element(SEQUENCE, self.signature_algorithm);
-        let mut basic = [self.tbs_response_data, &algorithm, &der::element(der::BIT_STRING, &signature)].concat();
-        if let Some(certificate) = certificate {
-            basic.extend(der::element(context(0), &der::element(SEQUENCE, certificate)));
-        }
-        let basic = der::element(OCTET_STRING, &der::element(SEQUENCE, &basic));
-        let body = der::element(SEQUENCE, &[der::element(OID, BASIC), basic].concat());
-        der::element(SEQUENCE, &[der::element(ENUMERATED, &[0]), der::element(context(0), &body)].concat())
+        // The headers are written from the outside, and their lengths are known from the inside.
+        let certificates = certificate.map(|certificate| {
+            let list = Header::new(SEQUENCE, certificate.len());
+            (Header::new(context(0), list.len() + certificate.len()), list, certificate)
+        });
+        let certificates = certificates
+            .as_ref()
+            .map(|(explicit, list, certificate)| [explicit.as_bytes(), list.as_bytes(), certificate])
+            .unwrap_or_default();
+        let algorithm = Header::new(SEQUENCE, self.signature_algorithm.len());
+        let signature = Header::new(der::BIT_STRING, 1 + self.signature.len());
+        let basic = [
+            [self.tbs_response_data, algorithm.as_bytes(), self.signature_algorithm],
+            [signature.as_bytes(), &[0], self.signature],
+            certificates,
+        ];
+        let mut length = basic.as_flattened().iter().map(|part| part.len()).sum::<usize>();
+        let mut header = |tag, before: usize| {
+            let header = Header::new(tag, before + length);
+            length += before + header.len();
+            header
+        };
+        let (status, kind) = (Header::new(ENUMERATED, 1), Header::new(OID, BASIC.len()));
+        let of_basic = header(SEQUENCE, 0);
+        let response = header(OCTET_STRING, 0);
+        let bytes = header(SEQUENCE, kind.len() + BASIC.len());
+        let explicit = header(context(0), 0);
+        let whole = header(SEQUENCE, status.len() + 1);
+        let around = [
+            [whole.as_bytes(), status.as_bytes(), &[0]],
+            [explicit.as_bytes(), bytes.as_bytes(), kind.as_bytes()],
+            [BASIC, response.as_bytes(), of_basic.as_bytes()],
+        ];
+        let mut out = Vec::with_capacity(length);
+        around.as_flattened().iter().chain(basic.as_flattened()).for_each(|part| out.extend_from_slice(part));
+        out
     }
 
     /// The name of the signature's algorithm, such as `ecdsa-with-SHA256`, or its object identifier in dotted form.
