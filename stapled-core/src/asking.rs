@@ -100,8 +100,11 @@ pub(crate) struct Asked {
 
 /// The responders as a caller of the loop sees them.
 pub(crate) trait Peers {
-    /// Asks one responder by [`Asking::ask_one`], and returns the attempt that is believed.
-    fn ask(&mut self, asking: &Asking<'_>, url: &str) -> impl Future<Output = Option<Attempt>>;
+    /// The result of an attempt that is believed.
+    type Believed;
+
+    /// Asks one responder by [`Asking::ask_one`], and returns the result of the attempt that is believed.
+    fn ask(&mut self, asking: &Asking<'_>, url: &str) -> impl Future<Output = Option<Self::Believed>>;
 
     /// Whether another responder may be asked.
     fn may_continue(&self) -> bool;
@@ -198,12 +201,12 @@ impl<'a> Asking<'a> {
         }
     }
 
-    /// Asks these responders until an answer is believed, and returns its attempt.
+    /// Asks these responders until an answer is believed, and returns its result.
     pub(crate) async fn ask_each<'u, P: Peers>(
         &self,
         urls: impl Iterator<Item = &'u str>,
         peers: &mut P,
-    ) -> Option<Attempt> {
+    ) -> Option<P::Believed> {
         for url in urls {
             if !peers.may_continue() {
                 break;
@@ -339,6 +342,8 @@ impl<'a, F: OcspFetcher + ?Sized, T: FnMut(&Attempt)> Plain<'a, F, T> {
 }
 
 impl<F: OcspFetcher + ?Sized, T: FnMut(&Attempt)> Peers for Plain<'_, F, T> {
+    type Believed = Attempt;
+
     async fn ask(&mut self, asking: &Asking<'_>, url: &str) -> Option<Attempt> {
         let trouble = match asking.ask_one(url, Habits::default(), self.fetcher, &mut self.told).await {
             Ok(Asked { earlier, last, first_trouble, .. }) => {

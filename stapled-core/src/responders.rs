@@ -50,9 +50,25 @@ pub(crate) struct Responders {
     overrides: ResponderOverrides,
     per_responder: usize,
     rate: Option<NonZeroU32>,
-    known: Mutex<HashMap<String, Arc<Responder>>>,
-    queues: Mutex<HashMap<String, Queue>>,
+    known: Mutex<Known>,
+    queues: Mutex<Queues>,
     opened: mpsc::UnboundedSender<Queue>,
+}
+
+/// The responders that are remembered.
+#[derive(Debug, Default)]
+struct Known {
+    by_host: HashMap<String, Arc<Responder>>,
+    /// The responders again, by the URLs in certificates: few certificates have a URL of their own, and URLs take long to parse.
+    by_url: HashMap<Box<str>, Arc<Responder>>,
+}
+
+/// The queues that came into use.
+#[derive(Debug, Default)]
+struct Queues {
+    by_name: HashMap<String, Queue>,
+    /// The queues again, by the first URLs of certificates.
+    by_url: HashMap<Box<str>, Queue>,
 }
 
 /// One responder: a host and port.
@@ -114,8 +130,26 @@ impl Responders {
 
     /// The queue of a certificate's renewals, by its first responder.
     pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
-        let host = self.urls_of(chain.end_entity()).iter().find_map(|url| host_of(url)).unwrap_or_default();
+        let urls = self.urls_of(chain.end_entity());
+        let first = urls.first().map(String::as_str).unwrap_or_default();
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues.by_url.get(first) {
+            return queue.clone();
+        }
+        let host_of_first = host_of(first);
+        let is_by_first = host_of_first.is_some();
+        let host = host_of_first.or_else(|| urls.iter().find_map(|url| host_of(url))).unwrap_or_default();
+        let queue = self.queue_of(host, &mut queues.by_name);
+        if is_by_first {
+            if queues.by_url.len() >= MAX_REMEMBERED {
+                queues.by_url.clear();
+            }
+            queues.by_url.insert(first.into(), queue.clone());
+        }
+        queue
+    }
+
+    fn queue_of(&self, host: String, queues: &mut HashMap<String, Queue>) -> Queue {
         if let Some(queue) = queues.get(&host) {
             return queue.clone();
         }
@@ -152,7 +186,7 @@ impl Responders {
 
     /// The state of each responder that was asked.
     pub(crate) fn snapshots(&self) -> HashMap<String, Snapshot> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).by_host.clone();
         known.into_iter().map(|(host, responder)| (host, responder.snapshot())).collect()
     }
 
@@ -165,13 +199,22 @@ impl Responders {
 
     /// The responder at this URL. `None` if the URL cannot be asked.
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
-        let host = host_of(url)?;
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MAX_REMEMBERED && !known.contains_key(&host) {
-            known.retain(|_, responder| Arc::strong_count(responder) > 1);
+        if let Some(responder) = known.by_url.get(url) {
+            return Some(Arc::clone(responder));
+        }
+        let host = host_of(url)?;
+        if known.by_url.len() >= MAX_REMEMBERED {
+            known.by_url.clear();
+        }
+        if known.by_host.len() >= MAX_REMEMBERED && !known.by_host.contains_key(&host) {
+            known.by_url.clear();
+            known.by_host.retain(|_, responder| Arc::strong_count(responder) > 1);
         }
         let new = || Arc::new(Responder::new(self.per_responder, self.rate));
-        Some(Arc::clone(known.entry(host).or_insert_with(new)))
+        let responder = Arc::clone(known.by_host.entry(host).or_insert_with(new));
+        known.by_url.insert(url.into(), Arc::clone(&responder));
+        Some(responder)
     }
 }
 
@@ -283,7 +326,11 @@ impl Responder {
 
     /// Ends the wait of a certificate that is renewed now.
     pub(crate) fn turn_of(&self, subject: &Subject) {
-        self.state().waiting.remove(subject);
+        let mut state = self.state();
+        // Almost always nobody waits, and a removal hashes the subject even then.
+        if !state.waiting.is_empty() {
+            state.waiting.remove(subject);
+        }
     }
 
     /// Records how long an exchange took.

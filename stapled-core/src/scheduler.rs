@@ -137,19 +137,24 @@ pub trait Scheduler: Send + Sync + Debug {
 pub struct Lease {
     task: Task,
     fence: u64,
-    // Held for its destructor.
-    _guard: Option<Box<dyn Any + Send + Sync>>,
+    /// Held for its destructor.
+    guard: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Lease {
     /// A lease of `task` with a number of its own, `fence`. For implementations of [`Scheduler`].
     pub fn new(task: Task, fence: u64) -> Self {
-        Lease { task, fence, _guard: None }
+        Lease { task, fence, guard: None }
     }
 
     /// The same, with a part of the scheduler whose destructor runs when the lease is dropped, spent or not.
     pub fn guarded_by(self, guard: impl Send + Sync + 'static) -> Self {
-        Lease { _guard: Some(Box::new(guard)), ..self }
+        Lease { guard: Some(Box::new(guard)), ..self }
+    }
+
+    /// The scheduler's part of the lease, if it is of this type.
+    pub(crate) fn guard<G: 'static>(&self) -> Option<&G> {
+        self.guard.as_ref()?.downcast_ref()
     }
 
     /// The task. Its due time is [`Due::At`](crate::task::Due::At) the instant at which it fell due.

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use super::few::Few;
 use crate::certificate::Certificate;
 use crate::task::Subject;
 
@@ -14,20 +13,31 @@ const MAX_PER_NAME: usize = 1024;
 /// The largest number of waiting certificates that a fetched issuer is checked against.
 const MAX_CHECKED: usize = 64;
 
+/// The most encodings of names whose comparison keys are kept.
+const MAX_ENCODINGS: usize = 1024;
+
 /// The name of an issuer in the form of [`Certificate::name_key`], once for all places.
 type Name = Arc<[u8]>;
+
+/// The certificates that one place holds, with their names. Places with the same certificates share them: mostly, these are the
+/// last ones that were added.
+type Holding = Arc<Vec<(Name, Arc<Certificate>)>>;
 
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
     by_name: HashMap<Name, Named>,
-    /// The names of the issuers that each place holds or waits for.
-    by_place: HashMap<Subject, Few<Name, ()>>,
+    holdings: HashMap<Subject, Holding>,
+    /// The name of the issuer that each waiting place waits for.
+    awaited: HashMap<Subject, Name>,
+    last: Holding,
+    /// The comparison keys of encoded names, which take long to make.
+    keys: HashMap<Box<[u8]>, Name>,
 }
 
-/// The certificates of one name, and the places that wait for one.
+/// The certificates of one name, each with the number of places that hold it, and the places that wait for one.
 #[derive(Debug, Default)]
 struct Named {
-    certificates: Vec<(Arc<Certificate>, BTreeSet<Subject>)>,
+    certificates: Vec<(Arc<Certificate>, usize)>,
     waiting: BTreeMap<Subject, Arc<Certificate>>,
 }
 
@@ -41,58 +51,94 @@ impl IssuerPool {
     ) -> BTreeSet<Subject> {
         self.forget_place(location);
         let mut awaited = BTreeSet::new();
+        let mut held: Vec<(Name, Arc<Certificate>)> = Vec::new();
         let mut taken: HashMap<Name, usize> = HashMap::new();
         for issuer in issuers {
-            let Some(key) = Certificate::name_key(issuer.subject()) else { continue };
-            let key = self.name(key);
-            let taken = taken.entry(Arc::clone(&key)).or_default();
+            let Some(name) = self.name(issuer.subject()) else { continue };
+            let taken = taken.entry(Arc::clone(&name)).or_default();
             *taken += 1;
             if *taken > MAX_PER_PLACE {
                 continue;
             }
-            let named = self.by_name.entry(Arc::clone(&key)).or_default();
-            if let Some((known, places)) = named.certificates.iter_mut().find(|(known, _)| known == issuer) {
-                places.insert(location.clone());
-                issuer.clone_from(known);
-            } else if named.certificates.len() < MAX_PER_NAME {
-                named.certificates.push((Arc::clone(issuer), BTreeSet::from([location.clone()])));
-                awaited.extend(std::mem::take(&mut named.waiting).into_keys());
+            let named = self.by_name.entry(Arc::clone(&name)).or_default();
+            let has_room = named.certificates.len() < MAX_PER_NAME;
+            match named.certificates.iter_mut().find(|(known, _)| known == issuer) {
+                Some((known, places)) => {
+                    issuer.clone_from(known);
+                    // A file may have a certificate twice.
+                    if held.iter().any(|(_, held)| Arc::ptr_eq(held, known)) {
+                        continue;
+                    }
+                    *places += 1;
+                }
+                None if has_room => {
+                    named.certificates.push((Arc::clone(issuer), 1));
+                    awaited.extend(std::mem::take(&mut named.waiting).into_keys());
+                }
+                None => continue,
             }
-            self.by_place.entry(location.clone()).or_default().insert(key, ());
+            held.push((name, Arc::clone(issuer)));
+        }
+        for place in &awaited {
+            self.awaited.remove(place);
+        }
+        if !held.is_empty() {
+            let is_same = held.len() == self.last.len()
+                && held.iter().zip(self.last.iter()).all(|((_, one), (_, other))| Arc::ptr_eq(one, other));
+            if !is_same {
+                self.last = Arc::new(held);
+            }
+            self.holdings.insert(location.clone(), Arc::clone(&self.last));
         }
         awaited
     }
 
-    /// The shared copy of a name.
-    fn name(&self, key: Vec<u8>) -> Name {
-        self.by_name.get_key_value(key.as_slice()).map_or_else(|| key.into(), |(name, _)| Arc::clone(name))
+    /// The comparison key of an encoded name.
+    fn name(&mut self, encoded: &[u8]) -> Option<Name> {
+        if let Some(name) = self.keys.get(encoded) {
+            return Some(Arc::clone(name));
+        }
+        let key = Certificate::name_key(encoded)?;
+        let known = self.by_name.get_key_value(key.as_slice());
+        let name = known.map_or_else(|| Name::from(key), |(name, _)| Arc::clone(name));
+        if self.keys.len() >= MAX_ENCODINGS {
+            self.keys.clear();
+        }
+        self.keys.insert(encoded.into(), Arc::clone(&name));
+        Some(name)
+    }
+
+    /// What is known under an encoded name.
+    fn known(&self, encoded: &[u8]) -> Option<&Named> {
+        match self.keys.get(encoded) {
+            Some(name) => self.by_name.get(name),
+            None => self.by_name.get(Certificate::name_key(encoded)?.as_slice()),
+        }
     }
 
     pub(super) fn named(&self, name: &[u8]) -> Vec<Arc<Certificate>> {
-        let named = Certificate::name_key(name).and_then(|key| self.by_name.get(key.as_slice()));
-        named.map(|named| named.certificates.iter().map(|(issuer, _)| Arc::clone(issuer)).collect()).unwrap_or_default()
+        let certificates = self.known(name).into_iter().flat_map(|named| &named.certificates);
+        certificates.map(|(issuer, _)| Arc::clone(issuer)).collect()
     }
 
     pub(super) fn wait(&mut self, location: &Subject, certificate: &Arc<Certificate>) {
-        if let Some(key) = Certificate::name_key(certificate.issuer()) {
-            let key = self.name(key);
-            let named = self.by_name.entry(Arc::clone(&key)).or_default();
-            named.waiting.insert(location.clone(), Arc::clone(certificate));
-            self.by_place.entry(location.clone()).or_default().insert(key, ());
-        }
+        let Some(name) = self.name(certificate.issuer()) else { return };
+        self.end_wait(location);
+        let named = self.by_name.entry(Arc::clone(&name)).or_default();
+        named.waiting.insert(location.clone(), Arc::clone(certificate));
+        self.awaited.insert(location.clone(), name);
     }
 
     /// Whether this place waits for an issuer.
     pub(super) fn is_awaited_by(&self, location: &Subject) -> bool {
-        let mut names = self.by_place.get(location).into_iter().flat_map(Few::iter);
-        names.any(|(name, ())| self.by_name.get(name).is_some_and(|named| named.waiting.contains_key(location)))
+        self.awaited.contains_key(location)
     }
 
     /// Some of the certificates that wait for an issuer of this name. Those that name its key come first, since a CA
     /// may have several keys under one name.
     pub(super) fn waiting_for(&self, issuer: &Certificate) -> Vec<Arc<Certificate>> {
-        let named = Certificate::name_key(issuer.subject()).and_then(|key| self.by_name.get(key.as_slice()));
-        let mut waiting: Vec<_> = named.into_iter().flat_map(|named| named.waiting.values()).collect();
+        let mut waiting: Vec<_> =
+            self.known(issuer.subject()).into_iter().flat_map(|named| named.waiting.values()).collect();
         waiting.sort_by_key(|certificate| !certificate.names_key_of(issuer));
         waiting.into_iter().take(MAX_CHECKED).cloned().collect()
     }
@@ -104,16 +150,93 @@ impl IssuerPool {
     }
 
     pub(super) fn forget_place(&mut self, location: &Subject) {
-        for (key, ()) in self.by_place.remove(location).unwrap_or_default().iter() {
-            let Some(named) = self.by_name.get_mut(key) else { continue };
-            named.waiting.remove(location);
-            named.certificates.retain_mut(|(_, places)| {
-                places.remove(location);
-                !places.is_empty()
-            });
-            if named.certificates.is_empty() && named.waiting.is_empty() {
-                self.by_name.remove(key);
+        self.end_wait(location);
+        let Some(holding) = self.holdings.remove(location) else { return };
+        for (name, held) in holding.iter() {
+            let Some(named) = self.by_name.get_mut(name) else { continue };
+            if let Some(at) = named.certificates.iter().position(|(known, _)| Arc::ptr_eq(known, held))
+                && let Some((_, places)) = named.certificates.get_mut(at)
+            {
+                *places -= 1;
+                if *places == 0 {
+                    named.certificates.remove(at);
+                }
             }
+            self.forget_if_empty(name);
         }
+    }
+
+    fn end_wait(&mut self, location: &Subject) {
+        if self.awaited.is_empty() {
+            return;
+        }
+        let Some(name) = self.awaited.remove(location) else { return };
+        if let Some(named) = self.by_name.get_mut(&name) {
+            named.waiting.remove(location);
+        }
+        self.forget_if_empty(&name);
+    }
+
+    fn forget_if_empty(&mut self, name: &Name) {
+        if self.by_name.get(name).is_some_and(|named| named.certificates.is_empty() && named.waiting.is_empty()) {
+            self.by_name.remove(name);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use stapled_ca::Authority;
+
+    use super::*;
+
+    fn certificate(authority: &Authority) -> Arc<Certificate> {
+        Arc::new(Certificate::from_der(authority.certificate()).unwrap())
+    }
+
+    #[test]
+    fn a_certificate_is_known_as_long_as_a_place_holds_it() {
+        let [one, other] = ["One CA", "Other CA"].map(|name| Authority::root(name).create().unwrap());
+        let places = ["a", "b", "c"].map(Subject::from);
+        let mut pool = IssuerPool::default();
+        let count = |pool: &IssuerPool, authority| pool.named(certificate(authority).subject()).len();
+        for place in &places {
+            // Each place has a copy of its own, and one twice.
+            let mut held = [certificate(&one), certificate(&other), certificate(&one)];
+            assert!(pool.add(place, &mut held).is_empty());
+            assert!(Arc::ptr_eq(&held[0], &held[2]) && Arc::ptr_eq(&held[0], &pool.named(held[0].subject())[0]));
+        }
+        assert!(Arc::ptr_eq(&pool.holdings[&places[0]], &pool.holdings[&places[2]]), "shared by the places");
+        pool.forget_place(&places[0]);
+        pool.forget_place(&places[0]);
+        assert_eq!((count(&pool, &one), count(&pool, &other)), (1, 1));
+        pool.add(&places[1], &mut [certificate(&other)]);
+        assert_eq!((count(&pool, &one), count(&pool, &other)), (1, 1));
+        pool.add(&places[2], &mut []);
+        assert_eq!((count(&pool, &one), count(&pool, &other)), (0, 1));
+        pool.forget_place(&places[1]);
+        assert!(pool.by_name.is_empty() && pool.holdings.is_empty() && pool.awaited.is_empty());
+    }
+
+    #[test]
+    fn places_wait_until_one_has_their_issuer() {
+        let ca = Authority::root("Awaited CA").create().unwrap();
+        let (issuer, own) = (certificate(&ca), certificate(&Authority::root("Own CA").create().unwrap()));
+        let [waits, leaves, has] = ["waits", "leaves", "has"].map(Subject::from);
+        let mut pool = IssuerPool::default();
+        pool.add(&waits, &mut [Arc::clone(&own)]);
+        for place in [&waits, &leaves] {
+            pool.wait(place, &issuer);
+            pool.wait(place, &issuer);
+            assert!(pool.is_awaited_by(place));
+        }
+        assert_eq!(pool.waiting_for(&issuer).len(), 2);
+        pool.forget_place(&leaves);
+        assert!(!pool.is_awaited_by(&leaves));
+        let awaited = pool.add(&has, &mut [Arc::clone(&issuer)]);
+        assert_eq!(awaited.into_iter().collect::<Vec<_>>(), std::slice::from_ref(&waits));
+        assert!(!pool.is_awaited_by(&waits) && pool.waiting_for(&issuer).is_empty());
+        [waits, has].iter().for_each(|place| pool.forget_place(place));
+        assert!(pool.by_name.is_empty() && pool.holdings.is_empty() && pool.awaited.is_empty());
     }
 }

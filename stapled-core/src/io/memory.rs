@@ -10,6 +10,7 @@ mod tests;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -104,7 +105,7 @@ impl Scheduler for MemoryScheduler {
     async fn commit(&self, step: Step<'_>) -> Result<(), SchedulerError> {
         let Step { release, records, puts } = step;
         let puts = last_of_each(puts);
-        self.shared.with(|state, now| {
+        let committed = self.shared.with(|state, now| {
             if let Some(lease) = release {
                 state.check_fence(lease)?;
             }
@@ -114,6 +115,7 @@ impl Scheduler for MemoryScheduler {
             state.records.check_groups(&records)?;
             state.check_room(release, &puts)?;
 
+            let settles = records.iter().any(|record| record.settles);
             for record in records {
                 if record.settles {
                     state.settle(&record.subject);
@@ -123,7 +125,7 @@ impl Scheduler for MemoryScheduler {
                 state.records.apply(record, tasks);
             }
             // A step that settles the subject of its lease has cancelled the task already.
-            let released = release.filter(|lease| state.check_fence(lease).is_ok());
+            let released = release.filter(|lease| !settles || state.check_fence(lease).is_ok());
             let ended = released.map(|lease| (lease.task(), state.release(lease.task(), now)));
             for task in puts {
                 let overtaken = ended.is_some_and(|(released, ended)| {
@@ -134,7 +136,11 @@ impl Scheduler for MemoryScheduler {
                 }
             }
             Ok(())
-        })
+        });
+        if let (Ok(()), Some(guard)) = (&committed, release.and_then(Lease::guard::<GiveBack>)) {
+            guard.is_spent.store(true, Ordering::Relaxed);
+        }
+        committed
     }
 
     async fn recorded(&self, subject: &Subject) -> Result<Option<Recorded>, SchedulerError> {
@@ -164,8 +170,12 @@ impl Scheduler for MemoryScheduler {
 
 /// The last of the tasks with each key.
 fn last_of_each(puts: Vec<Task>) -> Vec<Task> {
-    if puts.len() < 2 {
-        return puts;
+    // A worker's step has one or two tasks.
+    let is_same = |one: &Task, other: &Task| one.subject == other.subject && one.queue == other.queue;
+    match puts.as_slice() {
+        [] | [_] => return puts,
+        [one, other] if !is_same(one, other) => return puts,
+        _ => {}
     }
     let mut seen = HashSet::with_capacity(puts.len());
     let mut puts: Vec<Task> =
@@ -195,7 +205,7 @@ impl Shared {
 
     fn lease(self: &Arc<Self>, task: Task, fence: u64) -> Lease {
         let (queue, subject) = (task.queue.clone(), task.subject.clone());
-        let guard = GiveBack { shared: self.clone(), queue, subject, fence };
+        let guard = GiveBack { shared: self.clone(), queue, subject, fence, is_spent: AtomicBool::new(false) };
         Lease::new(task, fence).guarded_by(guard)
     }
 }
@@ -206,10 +216,15 @@ struct GiveBack {
     queue: Queue,
     subject: Subject,
     fence: u64,
+    /// Whether the lease has ended with a commit.
+    is_spent: AtomicBool,
 }
 
 impl Drop for GiveBack {
     fn drop(&mut self) {
+        if *self.is_spent.get_mut() {
+            return;
+        }
         self.shared.with(|state, now| state.give_back(&self.queue, &self.subject, self.fence, now));
     }
 }

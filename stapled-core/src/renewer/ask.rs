@@ -101,10 +101,9 @@ impl Renewer {
         if let Some(hash) = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
             asking = asking.hash_only(hash);
         }
-        let mut round = Round { renewer: self, certificate, began: Instant::now(), believed: None, refused: None };
-        asking.ask_each(in_order, &mut round).await;
-        let Round { believed, refused, .. } = round;
-        match (believed, refused) {
+        let mut round = Round { renewer: self, certificate, began: Instant::now(), refused: None };
+        let believed = asking.ask_each(in_order, &mut round).await;
+        match (believed, round.refused) {
             (Some(believed), refused) => {
                 let before = refused.and_then(|refused| refused.retry_after);
                 Ok(Believed { retry_after: believed.retry_after.max(before), ..believed })
@@ -135,18 +134,16 @@ struct Round<'a> {
     renewer: &'a Renewer,
     certificate: &'a CertificateView,
     began: Instant,
-    believed: Option<Believed>,
     /// The failures of the responders so far, merged.
     refused: Option<Refused>,
 }
 
 impl Peers for Round<'_> {
-    async fn ask(&mut self, asking: &Asking<'_>, url: &str) -> Option<Attempt> {
+    type Believed = Believed;
+
+    async fn ask(&mut self, asking: &Asking<'_>, url: &str) -> Option<Believed> {
         match self.renewer.ask_responder(asking, url, Some(self.certificate)).await {
-            Ok((attempt, retry_after)) => {
-                self.believed = self.believed(url, &attempt, retry_after);
-                Some(attempt)
-            }
+            Ok((attempt, retry_after)) => Believed::of(url, attempt, retry_after),
             Err(refused) => {
                 self.refused = Some(match self.refused.take() {
                     None => refused,
@@ -233,32 +230,35 @@ impl Renewer {
     }
 }
 
-impl Round<'_> {
+impl Believed {
     /// The facts of a believed attempt.
-    fn believed(&self, url: &str, attempt: &Attempt, retry_after: Option<Duration>) -> Option<Believed> {
-        let Some((answer, Ok(judgement))) = &attempt.answer else { return None };
-        let now = attempt.at;
-        let staple = judgement.staple().cloned().map(Arc::new);
+    fn of(url: &str, attempt: Attempt, retry_after: Option<Duration>) -> Option<Self> {
+        let Attempt { answer: Some((answer, Ok(judgement))), request, method, at: now, .. } = attempt else {
+            return None;
+        };
+        let (status, this_update) = (judgement.status, judgement.facts.this_update);
+        let until = judgement.facts.next_update.unwrap_or(now + Duration::from_secs(3600));
+        let staple = judgement.into_staple().map(Arc::new);
         let cached_until = answer.max_age.map(|max_age| now + max_age).or(answer.expires);
         let received = Received::at(now).age(answer.age).cached_until(cached_until);
-        let etag = answer.etag.clone().filter(|_| attempt.method == Method::Get);
+        let etag = answer.etag.filter(|_| method == Method::Get);
         let validator = etag.zip(staple.as_ref()).map(|(etag, staple)| Validator {
             etag,
             url: url.to_owned(),
-            request: Bytes::copy_from_slice(attempt.request.as_der()),
+            request: Bytes::copy_from_slice(request.as_der()),
             response: staple.response().clone(),
         });
         Some(Believed {
-            status: judgement.status,
+            status,
             staple,
-            this_update: judgement.facts.this_update,
-            until: judgement.facts.next_update.unwrap_or(now + Duration::from_secs(3600)),
+            this_update,
+            until,
             memory: RenewalMemory {
                 url: Some(url.into()),
                 validator: validator.map(Box::new),
                 asked_at: Some(received.asked_at()),
             },
-            url: attempt.url.clone(),
+            url: attempt.url,
             received,
             retry_after,
         })

@@ -44,6 +44,7 @@ const MAX_CONTENT_TYPE: usize = 256;
 #[derive(Debug)]
 pub(super) struct Exchanger {
     pub(super) clients: Clients,
+    pub(super) urls: url::Parsed,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) proxy: Option<Arc<Matcher>>,
     pub(super) user_agent: HeaderValue,
@@ -88,12 +89,10 @@ impl Exchanger {
     /// Sends a request, follows redirections, and reads the answer.
     pub(super) async fn ask(&self, mut asked: Asked, limit: usize) -> Result<Answer, FetchError> {
         let deadline = Instant::now() + self.total;
-        let mut visited = HashSet::new();
+        let mut visited: HashSet<(Url, bool)> = HashSet::new();
         let mut redirected_by: Option<String> = None;
         let mut bytes = 0usize;
         loop {
-            let url = asked.url.to_string();
-            visited.insert((asked.url.clone(), asked.body.is_some()));
             let reply = match url::check_literal(&asked.url, self.policy) {
                 Ok(()) => self.ask_addresses(&asked, limit, deadline).await,
                 Err(error) => Err(error),
@@ -104,12 +103,14 @@ impl Exchanger {
             })?;
             bytes = bytes.saturating_add(reply.bytes);
             if bytes > self.limit {
-                return Err(FetchError::TooMuchAround { url, limit: self.limit });
+                return Err(FetchError::TooMuchAround { url: asked.url.to_string(), limit: self.limit });
             }
             let (to, status) = match reply.said {
                 Said::Answer(answer) => return Ok(answer),
                 Said::Redirection { to, status } => (to, status),
             };
+            let url = asked.url.to_string();
+            visited.insert((asked.url, asked.body.is_some()));
             asked.url = to;
             if status == StatusCode::SEE_OTHER {
                 asked.body = None;

@@ -313,6 +313,7 @@ impl HttpFetcherBuilder {
             clients: Clients::new(connector, TlsClient::new(self.tls)),
             #[cfg(not(feature = "https"))]
             clients: Clients::new(connector),
+            urls: url::Parsed::default(),
             clock: self.clock,
             proxy,
             user_agent,
@@ -341,7 +342,7 @@ impl OcspFetcher for HttpFetcher {
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let accept = "application/pkix-cert, application/pkcs7-mime, */*;q=0.5";
-        let asked = Asked { url: usable(url)?, body: None, accept, etag: None };
+        let asked = Asked { url: self.usable(url)?, body: None, accept, etag: None };
         Ok(self.0.ask(asked, limit).await?.body.unwrap_or_default())
     }
 }
@@ -355,21 +356,20 @@ impl HttpFetcher {
         etag: Option<HeaderValue>,
     ) -> Result<Answer, FetchError> {
         let (url, body) = match method {
-            Method::Get => (usable(url).and_then(|url| with_request(&url, request))?, None),
-            Method::Post => (usable(url)?, Some(Bytes::copy_from_slice(request.as_der()))),
+            Method::Get => (with_request(&self.usable(url)?, request)?, None),
+            Method::Post => (self.usable(url)?, Some(Bytes::copy_from_slice(request.as_der()))),
         };
         self.0.ask(Asked { url, body, accept: "application/ocsp-response", etag }, self.0.max_size).await
     }
-}
 
-fn usable(url: &str) -> Result<Url, FetchError> {
-    let url = url.trim();
-    url::parse(url).map_err(|why| FetchError::unsupported_url(printable(url), why))
+    fn usable(&self, url: &str) -> Result<Url, FetchError> {
+        let url = url.trim();
+        let parsed = self.0.urls.parse(url).map_err(|why| FetchError::unsupported_url(printable(url), why))?;
+        Ok(Url::clone(&parsed))
+    }
 }
 
 fn with_request(url: &Url, request: &OcspRequest) -> Result<Url, FetchError> {
-    request
-        .get_url(url.as_str())
-        .and_then(|url| url::parse(&url).ok())
+    url::with_request(url, request)
         .ok_or_else(|| FetchError::UnsupportedUrl { url: url.to_string(), why: "cannot be asked by GET".to_owned() })
 }

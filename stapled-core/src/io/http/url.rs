@@ -1,13 +1,52 @@
 //! Untrusted URLs: which ones may be asked.
 
-use url::{Host, Url};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use url::{Host, Position, Url};
 
 use super::address::AddressPolicy;
 use crate::describe::visible::without_credentials;
 use crate::fetch::FetchError;
+use crate::ocsp::OcspRequest;
 
 /// The longest URL that is asked, in bytes.
 const MAX_URL: usize = 2048;
+
+/// The most URLs whose parsed form is kept.
+const MAX_PARSED: usize = 1024;
+
+/// The URLs of responders in their parsed form: few certificates have a URL of their own, and URLs take long to parse.
+#[derive(Debug, Default)]
+pub(super) struct Parsed(Mutex<HashMap<Box<str>, Arc<Url>>>);
+
+impl Parsed {
+    /// Parses a URL as [`parse`] does.
+    pub(super) fn parse(&self, text: &str) -> Result<Arc<Url>, String> {
+        let mut parsed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(url) = parsed.get(text) {
+            return Ok(Arc::clone(url));
+        }
+        let url = Arc::new(parse(text)?);
+        if parsed.len() >= MAX_PARSED {
+            parsed.clear();
+        }
+        parsed.insert(text.into(), Arc::clone(&url));
+        Ok(url)
+    }
+}
+
+/// The URL of a GET with this request. `None` if there is none, or if it is too long.
+pub(super) fn with_request(url: &Url, request: &OcspRequest) -> Option<Url> {
+    let whole = request.get_url(url.as_str())?;
+    // Only the path is new, so only the path is parsed.
+    let mut asked = url.clone();
+    asked.set_path(whole.get(url[..Position::BeforePath].len()..)?);
+    match asked.as_str() == whole && whole.len() <= MAX_URL {
+        true => Some(asked),
+        false => parse(&whole).ok(),
+    }
+}
 
 /// Parses a URL that can be asked: http or https, with a host and a usable port, without user information, in at most
 /// 2048 visible ASCII characters. The fragment is dropped.
@@ -69,7 +108,7 @@ pub(super) fn printable(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ocsp::{CertId, CertIdHash, OcspRequest};
+    use crate::ocsp::{CertId, CertIdHash};
 
     #[test]
     fn the_url_of_a_get_request_keeps_the_responders_path() {
@@ -86,8 +125,12 @@ mod tests {
             ("http://ocsp.example/a?b=c", None),
             ("ftp://ocsp.example/", None),
         ] {
-            let asked = parse(url).ok().and_then(|url| request.get_url(url.as_str()));
-            assert_eq!(asked, expected.map(|expected| format!("{expected}{path}")), "{url}");
+            let asked = parse(url).ok().and_then(|url| with_request(&url, &request));
+            let asked = asked.as_ref().map(Url::as_str);
+            assert_eq!(asked, expected.map(|expected| format!("{expected}{path}")).as_deref(), "{url}");
+            // The same as if the whole was parsed.
+            let whole = parse(url).ok().and_then(|url| parse(&request.get_url(url.as_str())?).ok());
+            assert_eq!(asked, whole.as_ref().map(Url::as_str), "{url}");
         }
     }
 

@@ -144,6 +144,9 @@ impl Line {
     /// Ends the lease of this key after its work is done. The key must be leased.
     pub(super) fn finish(&mut self, subject: &Subject) -> Ended {
         self.withdraw(subject);
+        if self.followers.is_empty() {
+            return Ended::Gone;
+        }
         match self.followers.remove_entry(subject) {
             Some((subject, follower)) => {
                 self.enqueue(subject, follower);
