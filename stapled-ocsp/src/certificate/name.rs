@@ -9,26 +9,69 @@ use crate::der::{
 /// Whether two names in DER are the same: byte for byte, or else value by value, because encoders differ. String types,
 /// case and surplus white space do not count (RFC 5280 §7.1).
 pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
-    a == b || name_key(a).is_some_and(|a| Some(a) == name_key(b))
+    a == b || has_same_values(a, b).unwrap_or(false)
+}
+
+/// Whether the names have the same comparison key. Names that differ mostly do so in their first parts, so no key is made. `None`: one
+/// of them is not a name.
+fn has_same_values(a: &[u8], b: &[u8]) -> Option<bool> {
+    let (mut a, mut b) = (relative_names(a)?, relative_names(b)?);
+    while !a.is_empty() && !b.is_empty() {
+        let (mut one, mut other) = (a.inside(SET).ok()?, b.inside(SET).ok()?);
+        while !one.is_empty() && !other.is_empty() {
+            let ((one_type, one_value), (other_type, other_value)) = (attribute(&mut one)?, attribute(&mut other)?);
+            let is_same = one_type == other_type
+                && match (text(one_value), text(other_value)) {
+                    (Some(one), Some(other)) => one == other || words(one).eq(words(other)),
+                    (None, None) => one_value.raw == other_value.raw,
+                    _ => false,
+                };
+            if !is_same {
+                return Some(false);
+            }
+        }
+        if !one.is_empty() || !other.is_empty() {
+            return Some(false);
+        }
+    }
+    Some(a.is_empty() && b.is_empty())
+}
+
+/// The list of a name's relative names.
+fn relative_names(name: &[u8]) -> Option<Reader<'_>> {
+    let mut outer = Reader::new(name);
+    let list = outer.inside(SEQUENCE).ok()?;
+    outer.end().ok()?;
+    Some(list)
+}
+
+/// The next attribute of a relative name: its type, and its value.
+fn attribute<'a>(attributes: &mut Reader<'a>) -> Option<(&'a [u8], Element<'a>)> {
+    let mut attribute = attributes.inside(SEQUENCE).ok()?;
+    let kind = attribute.expect(OID).ok()?.raw;
+    let value = attribute.any().ok()?;
+    attribute.end().ok()?;
+    Some((kind, value))
+}
+
+/// The words of a text as they are compared.
+fn words(text: &str) -> impl Iterator<Item = String> {
+    text.split_whitespace().map(str::to_lowercase)
 }
 
 /// The comparison key of a name: see [`Certificate::name_key`].
 pub(crate) fn name_key(name: &[u8]) -> Option<Vec<u8>> {
-    let mut outer = Reader::new(name);
-    let mut list = outer.inside(SEQUENCE).ok()?;
-    outer.end().ok()?;
+    let mut list = relative_names(name)?;
     let mut key = Vec::with_capacity(name.len());
     while !list.is_empty() {
         let mut attributes = list.inside(SET).ok()?;
         let mut relative = Vec::new();
         while !attributes.is_empty() {
-            let mut attribute = attributes.inside(SEQUENCE).ok()?;
-            relative.extend_from_slice(attribute.expect(OID).ok()?.raw);
-            let value = attribute.any().ok()?;
-            attribute.end().ok()?;
+            let (kind, value) = attribute(&mut attributes)?;
+            relative.extend_from_slice(kind);
             match text(value) {
                 Some(text) => {
-                    let words: Vec<String> = text.split_whitespace().map(str::to_lowercase).collect();
+                    let words: Vec<String> = words(text).collect();
                     relative.extend(der::element(UTF8_STRING, words.join(" ").as_bytes()));
                 }
                 None => relative.extend_from_slice(value.raw),
@@ -82,6 +125,13 @@ mod tests {
         name(&[&[(3, tag, value)]])
     }
 
+    /// The comparison, which must say what the comparison keys say.
+    fn same_name(a: &[u8], b: &[u8]) -> bool {
+        let is_same = super::same_name(a, b);
+        assert_eq!(is_same, a == b || name_key(a).is_some() && name_key(a) == name_key(b), "{a:02x?}, {b:02x?}");
+        is_same
+    }
+
     #[test]
     fn encodings_of_the_same_name_are_equal() {
         let plain = common(UTF8_STRING, "Größe 1 CA".as_bytes());
@@ -92,6 +142,9 @@ mod tests {
             assert!(same_name(&ascii, &common(tag, b" 12  3")), "{tag:02x}");
         }
         assert!(same_name(&name(&[]), &name(&[])));
+        // The last letter of a Greek word has a form of its own.
+        assert!(same_name(&common(UTF8_STRING, "ΟΔΟΣ".as_bytes()), &common(UTF8_STRING, "οδος".as_bytes())));
+        assert!(same_name(&common(UTF8_STRING, b" "), &common(PRINTABLE_STRING, b"")));
     }
 
     #[test]
@@ -105,8 +158,13 @@ mod tests {
             name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(3, UTF8_STRING, b"C A")]]),
             name(&[&[(6, PRINTABLE_STRING, b"XX")], &[(10, UTF8_STRING, b"CA")]]),
         ] {
-            assert!(!same_name(&plain, &other), "{other:02x?}");
+            assert!(!same_name(&plain, &other) && !same_name(&other, &plain), "{other:02x?}");
+            // A part that is cut or added.
+            (0..other.len()).for_each(|length| assert!(!same_name(&plain, other.get(..length).unwrap())));
         }
+        let empty = name(&[&[]]);
+        assert!(!same_name(&empty, &name(&[])) && same_name(&empty, &empty) && !same_name(&empty, &plain));
+        assert!(!same_name(&name(&[&[(3, UTF8_STRING, b"a"), (3, UTF8_STRING, b"b")]]), &common(UTF8_STRING, b"a")));
         // Strings of other types are compared by their bytes alone: BMPString.
         assert!(!same_name(&common(0x1e, b"\0A"), &common(0x1e, b"\0a")));
         // Text that looks like the end of one attribute and the beginning of another.
