@@ -1,10 +1,11 @@
 //! Facts about a certificate as an issuer that do not change, so that they are found out once and not with each response:
-//! the hashes in its CertIDs, and its delegates.
+//! the hashes in its CertIDs, its key in the provider's form, and its delegates.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use crate::provider::{self, Digest, Hash};
+use crate::signature::Prepared;
 
 /// The most delegates that are remembered of one issuer. A CA has one for each of its responders, and a new one every few
 /// weeks.
@@ -17,6 +18,7 @@ pub(super) struct AsIssuer<D>(OnceLock<Box<Facts<D>>>);
 struct Facts<D> {
     sha1: OnceLock<Hashes>,
     sha256: OnceLock<Hashes>,
+    key: Prepared,
     /// The newest is the last.
     delegates: Mutex<Vec<Arc<D>>>,
 }
@@ -35,9 +37,18 @@ impl<D> AsIssuer<D> {
     }
 
     fn facts(&self) -> &Facts<D> {
-        let none =
-            || Facts { sha1: OnceLock::new(), sha256: OnceLock::new(), delegates: Mutex::new(Vec::with_capacity(1)) };
+        let none = || Facts {
+            sha1: OnceLock::new(),
+            sha256: OnceLock::new(),
+            key: Prepared::new(),
+            delegates: Mutex::default(),
+        };
         self.0.get_or_init(|| Box::new(none()))
+    }
+
+    /// Where the issuer's key is kept in the provider's form.
+    pub(super) fn key(&self) -> &Prepared {
+        &self.facts().key
     }
 
     /// The hashes of the issuer with this name and key, whose facts these are.

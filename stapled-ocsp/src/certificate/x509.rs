@@ -509,7 +509,11 @@ impl Certificate {
     }
 
     pub(crate) fn verification_key(&self) -> PublicKey<'_> {
-        PublicKey { algorithm: self.part(&self.key_algorithm), bits: self.public_key() }
+        PublicKey {
+            algorithm: self.part(&self.key_algorithm),
+            bits: self.public_key(),
+            prepared: Some(self.as_issuer.key()),
+        }
     }
 }
 

@@ -17,9 +17,9 @@ compile_error!(
 );
 
 #[cfg(feature = "aws-lc-rs")]
-pub(crate) use self::aws_lc_rs::{ALGORITHMS, sha224, verify_legacy, verify_pss};
+pub(crate) use self::aws_lc_rs::{ALGORITHMS, PreparedKey, sha224, verify_legacy, verify_pss};
 #[cfg(all(feature = "ring", not(feature = "aws-lc-rs")))]
-pub(crate) use self::ring::{ALGORITHMS, sha224, verify_legacy, verify_pss};
+pub(crate) use self::ring::{ALGORITHMS, PreparedKey, sha224, verify_legacy, verify_pss};
 pub(crate) use algorithm::{Check, Hash, Legacy};
 #[cfg(any(feature = "aws-lc-rs", feature = "ring"))]
 pub(crate) use hashing::{Context, Digest, context, digest};

@@ -1,5 +1,7 @@
 //! The provider ring. It has no P-521, no SHA-224 and no ECDSA with SHA-1.
 
+use std::convert::Infallible;
+
 use ring::signature::{self, RsaParameters, UnparsedPublicKey};
 use rustls_pki_types::SignatureVerificationAlgorithm;
 use webpki::ring as webpki_algorithms;
@@ -7,21 +9,37 @@ use webpki::ring as webpki_algorithms;
 use super::algorithm::{Check, Hash, Legacy};
 use super::hashing::Digest;
 
-/// The algorithms of webpki, with their names in messages. The caller has already excluded RSA keys of fewer than 2048
-/// bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm)] = &[
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256),
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS),
-    ("Ed25519", webpki_algorithms::ED25519),
+/// The algorithms of webpki, with their names in messages, and with those by which prepared keys verify: none. The caller has already
+/// excluded RSA keys of fewer than 2048 bits.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Preparing>)] = &[
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, None),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384, None),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256, None),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384, None),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512, None),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS, None),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS, None),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS, None),
+    ("Ed25519", webpki_algorithms::ED25519, None),
 ];
+
+/// ring has no keys in a form of its own.
+pub(crate) type Preparing = Infallible;
+
+#[derive(Debug)]
+pub(crate) struct PreparedKey(Infallible);
+
+impl PreparedKey {
+    pub(crate) fn new(algorithm: Preparing, _bits: &[u8]) -> Option<Self> {
+        match algorithm {}
+    }
+
+    pub(crate) fn verify(&self, _algorithm: Preparing, _message: &[u8], _signature: &[u8]) -> Option<Check> {
+        match self.0 {}
+    }
+}
 
 /// `None`: this provider has no SHA-224.
 pub(crate) fn sha224(_parts: &[&[u8]]) -> Option<Digest> {

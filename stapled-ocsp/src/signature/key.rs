@@ -1,7 +1,10 @@
 //! Public keys, and the errors of signatures.
 
+use std::sync::OnceLock;
+
 use crate::der::{self, Reader, SEQUENCE};
 use crate::oid;
+use crate::provider::PreparedKey;
 
 pub(super) const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 pub(super) const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
@@ -17,7 +20,12 @@ pub(crate) struct PublicKey<'a> {
     pub(crate) algorithm: &'a [u8],
     /// The bits of the key.
     pub(crate) bits: &'a [u8],
+    /// Where the key is kept in the provider's form, if it is used for many signatures.
+    pub(crate) prepared: Option<&'a Prepared>,
 }
+
+/// A key in the provider's form, made with the first signature. `None`: its bits are no such key.
+pub(crate) type Prepared = OnceLock<Option<PreparedKey>>;
 
 /// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

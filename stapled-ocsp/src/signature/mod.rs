@@ -4,11 +4,11 @@ mod key;
 mod pss;
 
 use key::{NULL_PARAMETERS, SHORTEST_PROVIDED, is_pss};
-pub(crate) use key::{PublicKey, SignatureError};
+pub(crate) use key::{Prepared, PublicKey, SignatureError};
 
 use crate::der::{self, Reader};
 use crate::oid;
-use crate::provider::{self, ALGORITHMS, Check, Hash};
+use crate::provider::{self, ALGORITHMS, Check, Hash, PreparedKey};
 
 /// Whether a weak feature of a response, such as SHA-1, is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -48,8 +48,8 @@ const LONGEST_RSA: usize = 8192;
 /// The name of the algorithm of an AlgorithmIdentifier with these contents: the same name as from [`verify`], or else
 /// the name of the object identifier, or else its dotted form.
 pub(crate) fn name(algorithm: &[u8]) -> String {
-    let known = ALGORITHMS.iter().find(|(_, known)| known.signature_alg_id().as_ref() == algorithm);
-    if let Some((name, _)) = known {
+    let known = ALGORITHMS.iter().find(|(_, known, _)| known.signature_alg_id().as_ref() == algorithm);
+    if let Some((name, ..)) = known {
         return (*name).to_owned();
     }
     if is_pss(algorithm)
@@ -100,13 +100,20 @@ pub(crate) fn verify(
         // The provider does not support this algorithm with a key of this size.
         return Err(SignatureError::UnsupportedAlgorithm);
     }
-    let mut named = ALGORITHMS.iter().filter(|(_, known)| known.signature_alg_id().as_ref() == algorithm).peekable();
-    let wanted = named.peek().map(|(_, known)| known.public_key_alg_id());
-    let (name, known) = named
-        .find(|(_, known)| known.public_key_alg_id().as_ref() == key.algorithm)
+    let mut named = ALGORITHMS.iter().filter(|(_, known, _)| known.signature_alg_id().as_ref() == algorithm).peekable();
+    let wanted = named.peek().map(|(_, known, _)| known.public_key_alg_id());
+    let (name, known, preparing) = named
+        .find(|(_, known, _)| known.public_key_alg_id().as_ref() == key.algorithm)
         .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
-    known.verify_signature(key.bits, message, signature).map_err(|_| SignatureError::BadSignature)?;
-    Ok(Verified { algorithm: name, sha1: false, short_rsa })
+    let prepared = preparing.zip(key.prepared).and_then(|(preparing, prepared)| {
+        let prepared = prepared.get_or_init(|| PreparedKey::new(preparing, key.bits)).as_ref()?;
+        prepared.verify(preparing, message, signature)
+    });
+    let check = prepared.unwrap_or_else(|| Check::of(&known.verify_signature(key.bits, message, signature)));
+    match check {
+        Check::Holds => Ok(Verified { algorithm: name, sha1: false, short_rsa }),
+        Check::Broken | Check::Unsupported => Err(SignatureError::BadSignature),
+    }
 }
 
 /// An algorithm that webpki does not have, with its name in messages.

@@ -361,7 +361,11 @@ mod tests {
             algorithm(&[(0, hash_), (1, mask_), (2, number(&[salt]))])
         };
         let check = |signature: &[u8], key: &[u8]| {
-            Parameters::of_signature(signature).unwrap().check_key(PublicKey { algorithm: key, bits: &[] })
+            Parameters::of_signature(signature).unwrap().check_key(PublicKey {
+                algorithm: key,
+                bits: &[],
+                prepared: None,
+            })
         };
         let used = fields((1, 1), 32);
         let rsa = [RSA_ENCRYPTION, NULL_PARAMETERS].concat();
@@ -495,7 +499,7 @@ mod tests {
             let signature = key.sign_with(scheme, b"message").unwrap();
             let authority = stapled_ca::Authority::root("x").existing_key(std::sync::Arc::new(key)).create().unwrap();
             let bits = &authority.identity().public_key;
-            let public = PublicKey { algorithm: &[RSA_ENCRYPTION, NULL_PARAMETERS].concat(), bits };
+            let public = PublicKey { algorithm: &[RSA_ENCRYPTION, NULL_PARAMETERS].concat(), bits, prepared: None };
             let both = |salt: usize, message: &[u8], signature: &[u8]| {
                 let parameters = Parameters { hash, mask_hash: hash, salt };
                 let by_hand = parameters.verify_by_hand(RsaKey::read(bits).unwrap(), message, signature).is_some();
