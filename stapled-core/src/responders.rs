@@ -42,6 +42,8 @@ const METHOD_MEMORY: Duration = Duration::from_secs(86_400);
 const METHOD_PROBE: Duration = Duration::from_secs(600);
 /// How many responders are remembered. With more, unused ones are forgotten.
 const MAX_REMEMBERED: usize = 16_384;
+/// How many URLs are remembered. With more, all are forgotten.
+const MAX_URLS: usize = 1024;
 /// How many queues there are for responders. With more responders, some share one.
 const MAX_QUEUES: usize = 1024;
 
@@ -141,7 +143,7 @@ impl Responders {
         let host = host_of_first.or_else(|| urls.iter().find_map(|url| host_of(url))).unwrap_or_default();
         let queue = self.queue_of(host, &mut queues.by_name);
         if is_by_first {
-            if queues.by_url.len() >= MAX_REMEMBERED {
+            if queues.by_url.len() >= MAX_URLS {
                 queues.by_url.clear();
             }
             queues.by_url.insert(first.into(), queue.clone());
@@ -204,7 +206,7 @@ impl Responders {
             return Some(Arc::clone(responder));
         }
         let host = host_of(url)?;
-        if known.by_url.len() >= MAX_REMEMBERED {
+        if known.by_url.len() >= MAX_URLS {
             known.by_url.clear();
         }
         if known.by_host.len() >= MAX_REMEMBERED && !known.by_host.contains_key(&host) {

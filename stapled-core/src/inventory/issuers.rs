@@ -15,6 +15,8 @@ const MAX_CHECKED: usize = 64;
 
 /// The most encodings of names whose comparison keys are kept.
 const MAX_ENCODINGS: usize = 1024;
+/// The longest encoding of a name whose comparison key is kept, in bytes.
+const MAX_ENCODING: usize = 1024;
 
 /// The name of an issuer in the form of [`Certificate::name_key`], once for all places.
 type Name = Arc<[u8]>;
@@ -101,10 +103,12 @@ impl IssuerPool {
         let key = Certificate::name_key(encoded)?;
         let known = self.by_name.get_key_value(key.as_slice());
         let name = known.map_or_else(|| Name::from(key), |(name, _)| Arc::clone(name));
-        if self.keys.len() >= MAX_ENCODINGS {
-            self.keys.clear();
+        if encoded.len() <= MAX_ENCODING {
+            if self.keys.len() >= MAX_ENCODINGS {
+                self.keys.clear();
+            }
+            self.keys.insert(encoded.into(), Arc::clone(&name));
         }
-        self.keys.insert(encoded.into(), Arc::clone(&name));
         Some(name)
     }
 
