@@ -61,7 +61,7 @@ pub(crate) struct Responders {
 #[derive(Debug, Default)]
 struct Known {
     by_host: HashMap<String, Arc<Responder>>,
-    /// The responders again, by the URLs in certificates: few certificates have a URL of their own, and URLs take long to parse.
+    /// The responders again, by the URLs that are asked: few certificates have a URL of their own, and URLs take long to parse.
     by_url: HashMap<Box<str>, Arc<Responder>>,
 }
 
@@ -69,7 +69,7 @@ struct Known {
 #[derive(Debug, Default)]
 struct Queues {
     by_name: HashMap<String, Queue>,
-    /// The queues again, by the first URLs of certificates.
+    /// The queues again, by the first URL that is asked for a certificate.
     by_url: HashMap<Box<str>, Queue>,
 }
 
@@ -134,13 +134,14 @@ impl Responders {
     pub(crate) fn queue_for(&self, chain: &CertChain) -> Queue {
         let urls = self.urls_of(chain.end_entity());
         let first = urls.first().map(String::as_str).unwrap_or_default();
-        let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queues.by_url.get(first) {
+        let queues = || self.queues.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queues().by_url.get(first) {
             return queue.clone();
         }
         let host_of_first = host_of(first);
         let is_by_first = host_of_first.is_some();
         let host = host_of_first.or_else(|| urls.iter().find_map(|url| host_of(url))).unwrap_or_default();
+        let mut queues = queues();
         let queue = self.queue_of(host, &mut queues.by_name);
         if is_by_first {
             if queues.by_url.len() >= MAX_URLS {
@@ -201,11 +202,12 @@ impl Responders {
 
     /// The responder at this URL. `None` if the URL cannot be asked.
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(responder) = known.by_url.get(url) {
+        let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(responder) = known().by_url.get(url) {
             return Some(Arc::clone(responder));
         }
         let host = host_of(url)?;
+        let mut known = known();
         if known.by_url.len() >= MAX_URLS {
             known.by_url.clear();
         }

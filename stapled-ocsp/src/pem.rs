@@ -23,8 +23,8 @@ pub(crate) fn certificate(der: &[u8]) -> String {
     pem + "\n" + END + "\n"
 }
 
-/// The contents of a section, from the text between its BEGIN line and its END line: lines of padded base64. `None`: the section may be
-/// readable all the same, since others accept more.
+/// The contents of a section, from the text between its BEGIN line and its END line: lines of padded base64. `None`: the text has
+/// another form, which the general reader may still accept.
 pub(crate) fn plain_contents(body: &[u8]) -> Option<Vec<u8>> {
     let body = body.strip_suffix(b"\n")?;
     let mut text = Vec::with_capacity(body.len());

@@ -21,8 +21,8 @@ const MAX_ENCODING: usize = 1024;
 /// The name of an issuer in the form of [`Certificate::name_key`], once for all places.
 type Name = Arc<[u8]>;
 
-/// The certificates that one place holds, with their names. Places with the same certificates share them: mostly, these are the
-/// last ones that were added.
+/// The certificates that one place holds, with their names. A place shares the list of the place that was added before it, if both have
+/// the same certificates.
 type Holding = Arc<Vec<(Name, Arc<Certificate>)>>;
 
 #[derive(Debug, Default)]
@@ -156,6 +156,10 @@ impl IssuerPool {
     pub(super) fn forget_place(&mut self, location: &Subject) {
         self.end_wait(location);
         let Some(holding) = self.holdings.remove(location) else { return };
+        // Its last place is gone.
+        if Arc::ptr_eq(&holding, &self.last) && Arc::strong_count(&holding) == 2 {
+            self.last = Holding::default();
+        }
         for (name, held) in holding.iter() {
             let Some(named) = self.by_name.get_mut(name) else { continue };
             if let Some(at) = named.certificates.iter().position(|(known, _)| Arc::ptr_eq(known, held))
@@ -219,7 +223,7 @@ mod tests {
         pool.add(&places[2], &mut []);
         assert_eq!((count(&pool, &one), count(&pool, &other)), (0, 1));
         pool.forget_place(&places[1]);
-        assert!(pool.by_name.is_empty() && pool.holdings.is_empty() && pool.awaited.is_empty());
+        assert!(pool.by_name.is_empty() && pool.holdings.is_empty() && pool.awaited.is_empty() && pool.last.is_empty());
     }
 
     #[test]

@@ -137,7 +137,9 @@ impl Scheduler for MemoryScheduler {
             }
             Ok(())
         });
-        if let (Ok(()), Some(guard)) = (&committed, release.and_then(Lease::guard::<GiveBack>)) {
+        if let (Ok(()), Some(guard)) = (&committed, release.and_then(Lease::guard::<GiveBack>))
+            && Arc::ptr_eq(&guard.shared, &self.shared)
+        {
             guard.is_spent.store(true, Ordering::Relaxed);
         }
         committed

@@ -9,7 +9,7 @@ use crate::signature::Prepared;
 
 /// The most delegates that are remembered of one issuer. A CA has one for each of its responders, and a new one every few
 /// weeks.
-const MOST_DELEGATES: usize = 8;
+const MAX_DELEGATES: usize = 8;
 
 /// The facts about one issuer, with its delegates of type `D`. Certificates that issue nothing have none, and need little
 /// memory for that.
@@ -40,7 +40,7 @@ impl<D> AsIssuer<D> {
         let none = || Facts {
             sha1: OnceLock::new(),
             sha256: OnceLock::new(),
-            key: Prepared::new(),
+            key: Prepared::default(),
             delegates: Mutex::default(),
         };
         self.0.get_or_init(|| Box::new(none()))
@@ -67,10 +67,13 @@ impl<D> AsIssuer<D> {
         known.iter().rfind(|known| is_it(known)).cloned()
     }
 
-    /// Remembers a delegate. The oldest one gives way.
-    pub(super) fn remember(&self, delegate: D) {
+    /// Remembers a delegate, unless one is remembered for which `is_it` is true. The oldest one gives way.
+    pub(super) fn remember(&self, delegate: D, is_it: impl Fn(&D) -> bool) {
         let mut known = self.facts().delegates.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= MOST_DELEGATES {
+        if known.iter().any(|known| is_it(known)) {
+            return;
+        }
+        if known.len() >= MAX_DELEGATES {
             known.remove(0);
         }
         known.push(Arc::new(delegate));

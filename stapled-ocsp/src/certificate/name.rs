@@ -12,8 +12,8 @@ pub(crate) fn same_name(a: &[u8], b: &[u8]) -> bool {
     a == b || has_same_values(a, b).unwrap_or(false)
 }
 
-/// Whether the names have the same comparison key. Names that differ mostly do so in their first parts, so no key is made. `None`: one
-/// of them is not a name.
+/// Whether the names have the same comparison key. Names that differ mostly do so in their first parts, so no key is made, and nothing
+/// behind the first difference is read. `None`: one of them is not a name.
 fn has_same_values(a: &[u8], b: &[u8]) -> Option<bool> {
     let (mut a, mut b) = (relative_names(a)?, relative_names(b)?);
     while !a.is_empty() && !b.is_empty() {

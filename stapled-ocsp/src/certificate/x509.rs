@@ -486,7 +486,7 @@ impl Certificate {
     pub(crate) fn verify_issued_by(&self, issuer: &Certificate) -> Result<Verified, SignatureError> {
         signature::verify(
             self.part(&self.signature_algorithm),
-            issuer.verification_key(),
+            issuer.lasting_key(),
             self.part(&self.tbs),
             self.part(&self.signature),
         )
@@ -505,15 +505,16 @@ impl Certificate {
     /// Remembers that this issuer certified a delegate: [`Self::verify_issued_by`] was successful.
     pub(crate) fn remember_delegate(&self, delegate: &Certificate, certified: Verified) {
         let certificate = delegate.clone();
-        self.as_issuer.remember(Delegate { certificate, certified });
+        self.as_issuer.remember(Delegate { certificate, certified }, |known| known.certificate == *delegate);
     }
 
     pub(crate) fn verification_key(&self) -> PublicKey<'_> {
-        PublicKey {
-            algorithm: self.part(&self.key_algorithm),
-            bits: self.public_key(),
-            prepared: Some(self.as_issuer.key()),
-        }
+        PublicKey { algorithm: self.part(&self.key_algorithm), bits: self.public_key(), prepared: None }
+    }
+
+    /// The key of an issuer or of a remembered delegate, which verifies many signatures.
+    pub(crate) fn lasting_key(&self) -> PublicKey<'_> {
+        PublicKey { prepared: Some(self.as_issuer.key()), ..self.verification_key() }
     }
 }
 

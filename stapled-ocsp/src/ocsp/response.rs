@@ -304,7 +304,7 @@ impl<'a> BasicResponse<'a> {
     /// The whole OCSPResponse with this certificate embedded and no other, or without certificates. All bytes outside
     /// of `certs` stay the same, because strict DER has only one encoding.
     pub(crate) fn with_certificate_alone(&self, certificate: Option<&[u8]>) -> Vec<u8> {
-        // The headers are written from the outside, and their lengths are known from the inside.
+        // A header has the length of what it contains, so the lengths are found from the innermost element outwards.
         let certificates = certificate.map(|certificate| {
             let list = Header::new(SEQUENCE, certificate.len());
             (Header::new(context(0), list.len() + certificate.len()), list, certificate)

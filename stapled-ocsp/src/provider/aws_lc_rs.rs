@@ -1,5 +1,6 @@
 //! The provider aws-lc-rs.
 
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::OnceLock;
 
 use aws_lc_rs::digest;
@@ -14,9 +15,9 @@ use super::hashing::{Context, Digest, hashed};
 /// The number of salt lengths for which parameters are kept. No supported key has room for a longer salt.
 const LONGEST_SALT: usize = 1024;
 
-/// The algorithms of webpki, with their names in messages, and with those by which prepared keys verify. The caller has already excluded
-/// RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Preparing>)] = &[
+/// The algorithms of webpki, with their names in messages. The third field is the hash of RSA entries, for [`PreparedKey`]. The caller has
+/// already excluded RSA keys of fewer than 2048 bits.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Hash>)] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256, None),
@@ -26,47 +27,39 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Opti
     ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P256_SHA512, None),
     ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P384_SHA512, None),
     ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P521_SHA512, None),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256, Some(&aws::RSA_PKCS1_2048_8192_SHA256)),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384, Some(&aws::RSA_PKCS1_2048_8192_SHA384)),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512, Some(&aws::RSA_PKCS1_2048_8192_SHA512)),
-    (
-        "sha256WithRSAEncryption",
-        webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
-        Some(&aws::RSA_PKCS1_2048_8192_SHA256),
-    ),
-    (
-        "sha384WithRSAEncryption",
-        webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
-        Some(&aws::RSA_PKCS1_2048_8192_SHA384),
-    ),
-    (
-        "sha512WithRSAEncryption",
-        webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
-        Some(&aws::RSA_PKCS1_2048_8192_SHA512),
-    ),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256, Some(Hash::Sha256)),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384, Some(Hash::Sha384)),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512, Some(Hash::Sha512)),
+    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS, Some(Hash::Sha256)),
+    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS, Some(Hash::Sha384)),
+    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS, Some(Hash::Sha512)),
     ("Ed25519", webpki_algorithms::ED25519, None),
 ];
 
-/// An algorithm by which a prepared key verifies: of RSA, since to make such a key takes a quarter of a check. For the other kinds of keys
-/// it takes next to nothing.
-pub(crate) type Preparing = &'static RsaParameters;
-
-/// A public key in the provider's form, for one algorithm.
+/// A public RSA key in the provider's form, for one hash. To make it takes a quarter of a signature check. For keys of other kinds, that takes
+/// next to nothing.
 #[derive(Debug)]
-pub(crate) struct PreparedKey {
-    algorithm: Preparing,
-    key: ParsedPublicKey,
-}
+pub(crate) struct PreparedKey(ParsedPublicKey);
+
+/// A key in the provider's form never changes.
+impl UnwindSafe for PreparedKey {}
+impl RefUnwindSafe for PreparedKey {}
 
 impl PreparedKey {
-    /// `None`: the bits are no such key.
-    pub(crate) fn new(algorithm: Preparing, bits: &[u8]) -> Option<Self> {
-        Some(PreparedKey { algorithm, key: ParsedPublicKey::new(algorithm, bits).ok()? })
+    /// `None`: the bits are no RSA key, or there is no algorithm with this hash.
+    pub(crate) fn new(hash: Hash, bits: &[u8]) -> Option<Self> {
+        let algorithm: &'static RsaParameters = match hash {
+            Hash::Sha256 => &aws::RSA_PKCS1_2048_8192_SHA256,
+            Hash::Sha384 => &aws::RSA_PKCS1_2048_8192_SHA384,
+            Hash::Sha512 => &aws::RSA_PKCS1_2048_8192_SHA512,
+            Hash::Sha1 => return None,
+        };
+        ParsedPublicKey::new(algorithm, bits).ok().map(PreparedKey)
     }
 
-    /// Verifies a signature. `None`: the key was prepared for another algorithm.
-    pub(crate) fn verify(&self, algorithm: Preparing, message: &[u8], signature: &[u8]) -> Option<Check> {
-        std::ptr::eq(self.algorithm, algorithm).then(|| Check::of(&self.key.verify_sig(message, signature)))
+    /// Verifies a signature of RSASSA-PKCS1-v1_5 with the hash of this key.
+    pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Check {
+        Check::of(&self.0.verify_sig(message, signature))
     }
 }
 

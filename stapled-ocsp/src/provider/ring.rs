@@ -9,9 +9,9 @@ use webpki::ring as webpki_algorithms;
 use super::algorithm::{Check, Hash, Legacy};
 use super::hashing::Digest;
 
-/// The algorithms of webpki, with their names in messages, and with those by which prepared keys verify: none. The caller has already
-/// excluded RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Preparing>)] = &[
+/// The algorithms of webpki, with their names in messages. The third field is the hash of RSA entries for prepared keys, which ring does not
+/// have. The caller has already excluded RSA keys of fewer than 2048 bits.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Hash>)] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
     ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, None),
@@ -25,18 +25,16 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Opti
     ("Ed25519", webpki_algorithms::ED25519, None),
 ];
 
-/// ring has no keys in a form of its own.
-pub(crate) type Preparing = Infallible;
-
+/// ring has no keys in a form of its own, so there is no such key.
 #[derive(Debug)]
 pub(crate) struct PreparedKey(Infallible);
 
 impl PreparedKey {
-    pub(crate) fn new(algorithm: Preparing, _bits: &[u8]) -> Option<Self> {
-        match algorithm {}
+    pub(crate) fn new(_hash: Hash, _bits: &[u8]) -> Option<Self> {
+        None
     }
 
-    pub(crate) fn verify(&self, _algorithm: Preparing, _message: &[u8], _signature: &[u8]) -> Option<Check> {
+    pub(crate) fn verify(&self, _message: &[u8], _signature: &[u8]) -> Check {
         match self.0 {}
     }
 }

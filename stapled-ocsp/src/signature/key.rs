@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use crate::der::{self, Reader, SEQUENCE};
 use crate::oid;
-use crate::provider::PreparedKey;
+use crate::provider::{Hash, PreparedKey};
 
 pub(super) const RSA_ENCRYPTION: &[u8] = &[0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
 pub(super) const NULL_PARAMETERS: &[u8] = &[0x05, 0x00];
@@ -20,12 +20,30 @@ pub(crate) struct PublicKey<'a> {
     pub(crate) algorithm: &'a [u8],
     /// The bits of the key.
     pub(crate) bits: &'a [u8],
-    /// Where the key is kept in the provider's form, if it is used for many signatures.
+    /// Where the key is kept in the provider's form. `None` for a key that is used once.
     pub(crate) prepared: Option<&'a Prepared>,
 }
 
-/// A key in the provider's form, made with the first signature. `None`: its bits are no such key.
-pub(crate) type Prepared = OnceLock<Option<PreparedKey>>;
+/// One key in the provider's form, for each hash. The form is made when the first signature with the hash has been verified, so that no
+/// unverified response decides about it.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared {
+    sha256: OnceLock<PreparedKey>,
+    sha384: OnceLock<PreparedKey>,
+    sha512: OnceLock<PreparedKey>,
+}
+
+impl Prepared {
+    /// The place of the form for this hash.
+    pub(super) fn with(&self, hash: Hash) -> Option<&OnceLock<PreparedKey>> {
+        match hash {
+            Hash::Sha1 => None,
+            Hash::Sha256 => Some(&self.sha256),
+            Hash::Sha384 => Some(&self.sha384),
+            Hash::Sha512 => Some(&self.sha512),
+        }
+    }
+}
 
 /// Why a signature is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -102,18 +102,26 @@ pub(crate) fn verify(
     }
     let mut named = ALGORITHMS.iter().filter(|(_, known, _)| known.signature_alg_id().as_ref() == algorithm).peekable();
     let wanted = named.peek().map(|(_, known, _)| known.public_key_alg_id());
-    let (name, known, preparing) = named
+    let (name, known, hash) = named
         .find(|(_, known, _)| known.public_key_alg_id().as_ref() == key.algorithm)
         .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
-    let prepared = preparing.zip(key.prepared).and_then(|(preparing, prepared)| {
-        let prepared = prepared.get_or_init(|| PreparedKey::new(preparing, key.bits)).as_ref()?;
-        prepared.verify(preparing, message, signature)
-    });
-    let check = prepared.unwrap_or_else(|| Check::of(&known.verify_signature(key.bits, message, signature)));
+    let place = hash.zip(key.prepared).and_then(|(hash, prepared)| Some((hash, prepared.with(hash)?)));
+    let check = match place.and_then(|(_, place)| place.get()) {
+        Some(prepared) => prepared.verify(message, signature),
+        None => Check::of(&known.verify_signature(key.bits, message, signature)),
+    };
     match check {
-        Check::Holds => Ok(Verified { algorithm: name, sha1: false, short_rsa }),
-        Check::Broken | Check::Unsupported => Err(SignatureError::BadSignature),
+        Check::Holds => {}
+        Check::Broken | Check::Unsupported => return Err(SignatureError::BadSignature),
     }
+    if let Some((hash, place)) = place
+        && place.get().is_none()
+        && let Some(prepared) = PreparedKey::new(hash, key.bits)
+    {
+        // Another thread may have been faster.
+        let _ = place.set(prepared);
+    }
+    Ok(Verified { algorithm: name, sha1: false, short_rsa })
 }
 
 /// An algorithm that webpki does not have, with its name in messages.

@@ -14,7 +14,7 @@ use crate::hexadecimal::hex_upper;
 use crate::ocsp::CertIdHash;
 use crate::ocsp::response::{BasicResponse, ResponderId};
 use crate::shape::subject_and_key;
-use crate::signature::{self, SignatureError, Verified, Weak};
+use crate::signature::{self, PublicKey, SignatureError, Verified, Weak};
 use crate::time::Timestamp;
 
 /// The signed object of a refusal.
@@ -55,7 +55,7 @@ impl<'a> Signer<'a> {
     ) -> Result<Self, Refusal> {
         let mut search = Search::new(basic, issuer, at, policy);
         if is_named(basic.responder_id, issuer.subject(), issuer.public_key()) {
-            match search.verify(issuer) {
+            match search.verify(issuer, issuer.lasting_key()) {
                 Ok(signature) => return Ok(Self::issuer(issuer, signature)),
                 // A delegate may have the issuer's name, so an embedded certificate may still fit.
                 Err(refusal) => search.refuse(refusal),
@@ -74,7 +74,10 @@ impl<'a> Signer<'a> {
         if search.found.is_none() {
             let is_named =
                 |delegate: &&Certificate| is_named(basic.responder_id, delegate.subject(), delegate.public_key());
-            delegates.iter().filter(is_named).for_each(|delegate| search.consider(delegate, None, None));
+            for delegate in delegates.iter().filter(is_named) {
+                let known = issuer.known_delegate(delegate.as_der());
+                search.consider(delegate, known.map(|known| known.certified), None);
+            }
         }
         search.outcome()
     }
@@ -178,7 +181,9 @@ impl<'s, 'a> Search<'s, 'a> {
     ) -> Result<Signer<'a>, Refusal> {
         let issuer = self.issuer;
         let responder = delegate.name().to_owned();
-        let signature = self.verify(delegate)?;
+        // Only a remembered certificate stays for further signatures.
+        let key = if certified.is_some() { delegate.lasting_key() } else { delegate.verification_key() };
+        let signature = self.verify(delegate, key)?;
         // The issuer's certificate, or another certificate of the issuer: the same name and the same key.
         if delegate.public_key() == issuer.public_key() && same_name(delegate.subject(), issuer.subject()) {
             return Ok(Signer { foreign: embedded.is_none(), ..Signer::issuer(delegate, signature) });
@@ -214,16 +219,16 @@ impl<'s, 'a> Search<'s, 'a> {
         if let Some(error) = delegate.odd_time() {
             return Err(Refusal::ResponderCertMalformed(error.clone()));
         }
-        // Only delegates that may sign are remembered: the CA's other certificates cannot displace them.
-        if !is_known {
-            issuer.remember_delegate(delegate, certified);
-        }
         let (not_before, not_after, at) = (delegate.not_before(), delegate.not_after(), self.at);
         if at < not_before {
             return Err(Refusal::ResponderCertNotYetValid { responder, not_before, at });
         }
         if at.unix() > not_after.unix() {
             return Err(Refusal::ResponderCertExpired { responder, not_after, at });
+        }
+        // Only delegates that may sign now are remembered: neither the CA's other certificates nor former delegates displace them.
+        if !is_known {
+            issuer.remember_delegate(delegate, certified);
         }
         Ok(Signer {
             name: responder,
@@ -236,8 +241,7 @@ impl<'s, 'a> Search<'s, 'a> {
     }
 
     /// Verifies the response's signature with the key of this certificate.
-    fn verify(&mut self, signer: &Certificate) -> Result<Verified, Refusal> {
-        let key = signer.verification_key();
+    fn verify(&mut self, signer: &Certificate, key: PublicKey<'_>) -> Result<Verified, Refusal> {
         let is_this = |(algorithm, bits): &Key| *algorithm == key.algorithm && *bits == key.bits;
         let known = self.wrong_keys.iter().find(|(wrong, _)| is_this(wrong)).map(|(_, error)| *error);
         let basic = self.basic;
@@ -362,11 +366,17 @@ mod tests {
         let stranger = Authority::root("CA").key(KeyType::EcdsaP256).create().unwrap().issue(&responder()).unwrap();
         assert!(!judge(&by(&stranger), NOW) && !is_known(&stranger));
 
-        assert!(!judge(&by(&delegate), NOW + 2 * DAY) && is_known(&delegate), "only the time was wrong");
+        assert!(!judge(&by(&delegate), NOW + 2 * DAY) && !is_known(&delegate), "expired");
         assert!(judge(&by(&delegate), NOW) && is_known(&delegate));
+        assert!(!judge(&by(&delegate), NOW + 2 * DAY) && is_known(&delegate), "known, and expired");
+        // A delegate is remembered once, however often it is found.
+        let certificate = Certificate::from_der(delegate.der()).unwrap();
+        let certified = certificate.verify_issued_by(chain.issuer()).unwrap();
+        (0..20).for_each(|_| chain.issuer().remember_delegate(&certificate, certified));
         let others: Vec<Issued> = (0..8).map(|_| ca.issue(&responder()).unwrap()).collect();
-        for other in &others {
+        for (other, number) in others.iter().zip(1..) {
             assert!(judge(&by(other), NOW) && is_known(other));
+            assert_eq!(is_known(&delegate), number < 8, "{number} others");
         }
         assert!(!is_known(&delegate), "the oldest was forgotten");
         assert!(judge(&by(&delegate), NOW) && is_known(&delegate) && !is_known(&others[0]));

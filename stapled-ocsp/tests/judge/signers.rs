@@ -45,6 +45,12 @@ fn every_scheme_of_rsa() {
     {
         assert_eq!(case.verdict(&case.good().scheme(scheme)), "good", "{scheme:?}");
     }
+    // The key is used in the provider's form by now, once for each hash.
+    for scheme in [RsaPkcs1Sha512, RsaPkcs1Sha256, RsaPkcs1Sha384, RsaPkcs1Sha256WithoutNull, RsaPssSha256] {
+        let good = case.good().scheme(scheme);
+        assert_eq!(case.verdict(&good), "good", "{scheme:?}");
+        assert_eq!(case.verdict(&good.corrupt_signature()), "bad_signature", "{scheme:?}");
+    }
     // An AlgorithmIdentifier that does not name the algorithm of the signature.
     let other = case.good().algorithm_identifier(RsaPkcs1Sha512.algorithm_identifier());
     assert_eq!(case.verdict(&other), "bad_signature");

@@ -364,8 +364,7 @@ impl HttpFetcher {
 
     fn usable(&self, url: &str) -> Result<Url, FetchError> {
         let url = url.trim();
-        let parsed = self.0.urls.parse(url).map_err(|why| FetchError::unsupported_url(printable(url), why))?;
-        Ok(Url::clone(&parsed))
+        self.0.urls.parse(url).map_err(|why| FetchError::unsupported_url(printable(url), why))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Untrusted URLs: which ones may be asked.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use url::{Host, Position, Url};
 
@@ -16,27 +16,31 @@ const MAX_URL: usize = 2048;
 /// The most URLs whose parsed form is kept.
 const MAX_PARSED: usize = 1024;
 
-/// The URLs of responders in their parsed form: few certificates have a URL of their own, and URLs take long to parse.
+/// URLs of certificates in their parsed form: few certificates have a URL of their own, and URLs take long to parse.
 #[derive(Debug, Default)]
-pub(super) struct Parsed(Mutex<HashMap<Box<str>, Arc<Url>>>);
+pub(super) struct Parsed(Mutex<HashMap<Box<str>, Url>>);
 
 impl Parsed {
     /// Parses a URL as [`parse`] does.
-    pub(super) fn parse(&self, text: &str) -> Result<Arc<Url>, String> {
-        let mut parsed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(url) = parsed.get(text) {
-            return Ok(Arc::clone(url));
+    pub(super) fn parse(&self, text: &str) -> Result<Url, String> {
+        if let Some(url) = self.known().get(text) {
+            return Ok(url.clone());
         }
-        let url = Arc::new(parse(text)?);
-        if parsed.len() >= MAX_PARSED {
-            parsed.clear();
+        let url = parse(text)?;
+        let mut known = self.known();
+        if known.len() >= MAX_PARSED {
+            known.clear();
         }
-        parsed.insert(text.into(), Arc::clone(&url));
+        known.insert(text.into(), url.clone());
         Ok(url)
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Url>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The URL of a GET with this request. `None` if there is none, or if it is too long.
+/// The URL of a GET with this request. `None` if the URL cannot be asked by GET, or would be too long.
 pub(super) fn with_request(url: &Url, request: &OcspRequest) -> Option<Url> {
     let whole = request.get_url(url.as_str())?;
     // Only the path is new, so only the path is parsed.
