@@ -1,5 +1,5 @@
 //! Measures the judgement of a response, in microseconds, beside the bare signature checks that it needs: one if the
-//! issuer signed the response, two if a delegate did. The measurements alternate, so that other load on the machine
+//! issuer signed the response, two if a delegate did, and one if the issuer remembers this delegate. The measurements alternate, so that other load on the machine
 //! affects all equally, and the median counts.
 //!
 //! The bench fails if a judgement takes longer than its limit.
@@ -33,6 +33,8 @@ struct Case {
     limit: f64,
     chain: Arc<CertChain>,
     response: Bytes,
+    /// Whether the issuer is the same in all rounds, so that it remembers its delegate.
+    is_known: bool,
     checks: Vec<Check>,
 }
 
@@ -90,17 +92,18 @@ fn measure(case: &Case, rounds: usize) -> Figures {
         black_box(OcspResponse::from_der(black_box(&case.response)).unwrap());
     };
     let bare = || case.checks.iter().for_each(Check::run);
-    let judge = || {
-        let judgement =
-            Judge::new(&case.chain).at(at).policy(&policy).judge(black_box(&case.response).clone()).unwrap();
+    let judge = |chain: &CertChain| {
+        let judgement = Judge::new(chain).at(at).policy(&policy).judge(black_box(&case.response).clone()).unwrap();
         assert!(black_box(judgement).staple().is_some());
     };
+    judge(&case.chain);
     let mut all: [Vec<f64>; 3] = Default::default();
     for _ in 0..rounds {
         // A single parse is too short for the clock.
         all[0].push(time(|| (0..16).for_each(|_| parse())) / 16.0);
         all[1].push(time(bare));
-        all[2].push(time(judge));
+        let fresh = (!case.is_known).then(|| stapled_benches::afresh(&case.chain));
+        all[2].push(time(|| judge(fresh.as_ref().unwrap_or(&case.chain))));
     }
     let [parse, bare, judge] = all.map(median);
     Figures { parse, bare, judge }
@@ -134,7 +137,9 @@ fn cases() -> Vec<Case> {
         let chain = Arc::new(CertChain::new(certificate(leaf.der()), certificate(ca.certificate())).unwrap());
         let responder = Profile::ocsp_responder("Bench Responder").key(key).valid_between(NOW - DAY, NOW + 30 * DAY);
         let delegate = Signer::delegate(&ca.issue(&responder).unwrap());
-        for (how, signer) in [("direct", ca.signer()), ("delegated", delegate)] {
+        let signers =
+            [("direct", ca.signer(), true), ("delegated", delegate.clone(), false), ("known delegate", delegate, true)];
+        for (how, signer, is_known) in signers {
             let delegate = signer.certificate().map(<[u8]>::to_vec);
             let response = ResponseBuilder::signed_by(signer)
                 .produced_at(NOW - 60)
@@ -151,12 +156,15 @@ fn cases() -> Vec<Case> {
                 message: basic.tbs_response_data.to_vec(),
                 signature: basic.signature.to_vec(),
             }];
-            if let Some(delegate) = &delegate {
+            if let Some(delegate) = &delegate
+                && !is_known
+            {
                 let (message, signature) = cut(delegate);
                 checks.push(Check { algorithm, key: ca.identity().public_key.clone(), message, signature });
             }
             let name = format!("{name}, {how}");
-            cases.push(Case { name, limit, chain: Arc::clone(&chain), response: Bytes::from(response), checks });
+            let (chain, response) = (Arc::clone(&chain), Bytes::from(response));
+            cases.push(Case { name, limit, chain, response, is_known, checks });
         }
     }
     cases
