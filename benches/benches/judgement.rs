@@ -1,6 +1,6 @@
 //! Measures the judgement of a response, in microseconds, beside the bare signature checks that it needs: one if the
-//! issuer signed the response, two if a delegate did, and one if the issuer remembers this delegate. The measurements alternate, so that other load on the machine
-//! affects all equally, and the median counts.
+//! issuer signed the response, two if a delegate did, and one if the issuer remembers this delegate. The measurements
+//! alternate, so that other load on the machine affects all equally, and the median counts.
 //!
 //! The bench fails if a judgement takes longer than its limit.
 //!

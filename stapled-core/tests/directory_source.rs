@@ -204,7 +204,7 @@ async fn what_is_found_is_told_while_the_walk_goes_on() {
     let told = told.lock().unwrap().clone();
     assert_eq!(told.iter().map(Vec::len).collect::<Vec<_>>(), [64, 64, 128], "each time as many as before");
     let told: BTreeMap<_, _> = told.concat().into_iter().map(|one| (one.name, one.version)).collect();
-    assert_eq!(told.len(), 256, "each is told once");
+    assert_eq!(told.len(), 256, "no file is in two parts");
     let all: BTreeMap<_, _> = result.sightings.iter().map(|one| (one.name.clone(), one.version.clone())).collect();
     assert_eq!(all.len(), 500, "the result has all");
     assert!(told.iter().all(|(name, version)| all.get(name) == Some(version)));

@@ -28,9 +28,11 @@ type Holding = Arc<Vec<(Name, Arc<Certificate>)>>;
 #[derive(Debug, Default)]
 pub(super) struct IssuerPool {
     by_name: HashMap<Name, Named>,
+    /// The certificates of each place.
     holdings: HashMap<Subject, Holding>,
     /// The name of the issuer that each waiting place waits for.
     awaited: HashMap<Subject, Name>,
+    /// The certificates of the place that was added last.
     last: Holding,
     /// The comparison keys of encoded names, which take long to make.
     keys: HashMap<Box<[u8]>, Name>,
@@ -112,7 +114,7 @@ impl IssuerPool {
         Some(name)
     }
 
-    /// What is known under an encoded name.
+    /// The certificates of an encoded name, and the places that wait for one.
     fn known(&self, encoded: &[u8]) -> Option<&Named> {
         match self.keys.get(encoded) {
             Some(name) => self.by_name.get(name),

@@ -380,5 +380,13 @@ mod tests {
         }
         assert!(!is_known(&delegate), "the oldest was forgotten");
         assert!(judge(&by(&delegate), NOW) && is_known(&delegate) && !is_known(&others[0]));
+
+        // The remembered result counts, and the certificate is not verified again: this result says that its signature is weak.
+        let another = ca.issue(&responder()).unwrap();
+        let certificate = Certificate::from_der(another.der()).unwrap();
+        chain.issuer().remember_delegate(&certificate, Verified { sha1: true, ..certified });
+        let response = by(&another).build().unwrap();
+        let judged = Judge::new(&chain).at(Timestamp::from_unix(NOW)).judge(response);
+        assert_eq!(judged.unwrap_err(), Refusal::WeakSignature { of: DELEGATE });
     }
 }
