@@ -50,6 +50,7 @@ pub mod io;
 mod issuers;
 mod jumps;
 mod lane;
+mod memo;
 #[cfg(feature = "metrics")]
 pub mod metrics;
 mod once;

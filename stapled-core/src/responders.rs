@@ -16,6 +16,7 @@ use crate::event::facts::host_of;
 use crate::event::faults::Failing;
 use crate::exchange::inquiry::Habits;
 use crate::fetch::Method;
+use crate::memo::Memo;
 use crate::overrides::ResponderOverrides;
 use crate::reason::ReasonCode;
 use crate::task::{Queue, Subject};
@@ -42,8 +43,6 @@ const METHOD_MEMORY: Duration = Duration::from_secs(86_400);
 const METHOD_PROBE: Duration = Duration::from_secs(600);
 /// How many responders are remembered. With more, unused ones are forgotten.
 const MAX_REMEMBERED: usize = 16_384;
-/// How many URLs are remembered. With more, all are forgotten.
-const MAX_URLS: usize = 1024;
 /// How many queues there are for responders. With more responders, some share one.
 const MAX_QUEUES: usize = 1024;
 
@@ -62,7 +61,7 @@ pub(crate) struct Responders {
 struct Known {
     by_host: HashMap<String, Arc<Responder>>,
     /// The responders again, by the URLs that are asked: few certificates have a URL of their own, and URLs take long to parse.
-    by_url: HashMap<Box<str>, Arc<Responder>>,
+    by_url: Memo<Box<str>, Arc<Responder>>,
 }
 
 /// The queues that came into use.
@@ -70,7 +69,7 @@ struct Known {
 struct Queues {
     by_name: HashMap<String, Queue>,
     /// The queues again, by the first URL that is asked for a certificate.
-    by_url: HashMap<Box<str>, Queue>,
+    by_url: Memo<Box<str>, Queue>,
 }
 
 /// One responder: a host and port.
@@ -136,7 +135,7 @@ impl Responders {
         let first = urls.first().map(String::as_str).unwrap_or_default();
         let queues = || self.queues.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queues().by_url.get(first) {
-            return queue.clone();
+            return queue;
         }
         let host_of_first = host_of(first);
         let is_by_first = host_of_first.is_some();
@@ -144,10 +143,7 @@ impl Responders {
         let mut queues = queues();
         let queue = self.queue_of(host, &mut queues.by_name);
         if is_by_first {
-            if queues.by_url.len() >= MAX_URLS {
-                queues.by_url.clear();
-            }
-            queues.by_url.insert(first.into(), queue.clone());
+            queues.by_url.insert(first, queue.clone());
         }
         queue
     }
@@ -204,20 +200,17 @@ impl Responders {
     pub(crate) fn at(&self, url: &str) -> Option<Arc<Responder>> {
         let known = || self.known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(responder) = known().by_url.get(url) {
-            return Some(Arc::clone(responder));
+            return Some(responder);
         }
         let host = host_of(url)?;
         let mut known = known();
-        if known.by_url.len() >= MAX_URLS {
-            known.by_url.clear();
-        }
         if known.by_host.len() >= MAX_REMEMBERED && !known.by_host.contains_key(&host) {
             known.by_url.clear();
             known.by_host.retain(|_, responder| Arc::strong_count(responder) > 1);
         }
         let new = || Arc::new(Responder::new(self.per_responder, self.rate));
         let responder = Arc::clone(known.by_host.entry(host).or_insert_with(new));
-        known.by_url.insert(url.into(), Arc::clone(&responder));
+        known.by_url.insert(url, Arc::clone(&responder));
         Some(responder)
     }
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use crate::certificate::Certificate;
+use crate::memo::Memo;
 use crate::task::Subject;
 
 /// The largest number of certificates of one name that are taken from one place.
@@ -13,8 +14,6 @@ const MAX_PER_NAME: usize = 1024;
 /// The largest number of waiting certificates that a fetched issuer is checked against.
 const MAX_CHECKED: usize = 64;
 
-/// The most encodings of names whose comparison keys are kept.
-const MAX_ENCODINGS: usize = 1024;
 /// The longest encoding of a name whose comparison key is kept, in bytes.
 const MAX_ENCODING: usize = 1024;
 
@@ -35,7 +34,7 @@ pub(super) struct IssuerPool {
     /// The certificates of the place that was added last.
     last: Holding,
     /// The comparison keys of encoded names, which take long to make.
-    keys: HashMap<Box<[u8]>, Name>,
+    keys: Memo<Box<[u8]>, Name>,
 }
 
 /// The certificates of one name, each with the number of places that hold it, and the places that wait for one.
@@ -100,16 +99,13 @@ impl IssuerPool {
     /// The comparison key of an encoded name.
     fn name(&mut self, encoded: &[u8]) -> Option<Name> {
         if let Some(name) = self.keys.get(encoded) {
-            return Some(Arc::clone(name));
+            return Some(name);
         }
         let key = Certificate::name_key(encoded)?;
         let known = self.by_name.get_key_value(key.as_slice());
         let name = known.map_or_else(|| Name::from(key), |(name, _)| Arc::clone(name));
         if encoded.len() <= MAX_ENCODING {
-            if self.keys.len() >= MAX_ENCODINGS {
-                self.keys.clear();
-            }
-            self.keys.insert(encoded.into(), Arc::clone(&name));
+            self.keys.insert(encoded, Arc::clone(&name));
         }
         Some(name)
     }
@@ -117,7 +113,7 @@ impl IssuerPool {
     /// The certificates of an encoded name, and the places that wait for one.
     fn known(&self, encoded: &[u8]) -> Option<&Named> {
         match self.keys.get(encoded) {
-            Some(name) => self.by_name.get(name),
+            Some(name) => self.by_name.get(&name),
             None => self.by_name.get(Certificate::name_key(encoded)?.as_slice()),
         }
     }

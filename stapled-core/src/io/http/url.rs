@@ -1,6 +1,5 @@
 //! Untrusted URLs: which ones may be asked.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use url::{Host, Position, Url};
@@ -8,34 +7,28 @@ use url::{Host, Position, Url};
 use super::address::AddressPolicy;
 use crate::describe::visible::without_credentials;
 use crate::fetch::FetchError;
+use crate::memo::Memo;
 use crate::ocsp::OcspRequest;
 
 /// The longest URL that is asked, in bytes.
 const MAX_URL: usize = 2048;
 
-/// The most URLs whose parsed form is kept.
-const MAX_PARSED: usize = 1024;
-
 /// URLs of certificates in their parsed form: few certificates have a URL of their own, and URLs take long to parse.
 #[derive(Debug, Default)]
-pub(super) struct Parsed(Mutex<HashMap<Box<str>, Url>>);
+pub(super) struct Parsed(Mutex<Memo<Box<str>, Url>>);
 
 impl Parsed {
     /// Parses a URL as [`parse`] does.
     pub(super) fn parse(&self, text: &str) -> Result<Url, String> {
         if let Some(url) = self.known().get(text) {
-            return Ok(url.clone());
+            return Ok(url);
         }
         let url = parse(text)?;
-        let mut known = self.known();
-        if known.len() >= MAX_PARSED {
-            known.clear();
-        }
-        known.insert(text.into(), url.clone());
+        self.known().insert(text, url.clone());
         Ok(url)
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<Box<str>, Url>> {
+    fn known(&self) -> MutexGuard<'_, Memo<Box<str>, Url>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
