@@ -228,6 +228,10 @@ impl StapleSink for Unwatched {
         self.0.requirements()
     }
 
+    fn read_ahead(&self, file: &Path, staple_file: Option<&Path>) {
+        self.0.read_ahead(file, staple_file);
+    }
+
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         self.0.recall(chain, sites).await
     }

@@ -2,6 +2,7 @@
 
 mod changed;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::failure::SinkFailure;
 use crate::sink::{self, Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{JudgePolicy, Staple};
-use crate::task::{Cause, Due, Task};
+use crate::task::{Cause, Due, Subject, Task};
 use crate::time::Timestamp;
 
 /// The time after a withdrawal before the adder checks whether the staple is good again.
@@ -63,6 +64,11 @@ fn one_by_one(sites: &[Arc<Site>]) -> Vec<Site> {
     sites.iter().map(|site| (**site).clone()).collect()
 }
 
+/// The task that withdraws a staple at its end, unless a newer task replaces it.
+fn look_again(task: &Task, due: Due) -> Task {
+    Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
+}
+
 /// The target state of a certificate at a sink.
 enum Wanted {
     /// The sink should have this staple.
@@ -99,7 +105,8 @@ impl Adder {
                 if done.is_err() && self.end_what_is_served(&view).await {
                     view.delivery = Delivery::of_nothing(view.delivery.state.clone());
                 }
-                self.note_delivery(lease, &view, staple, done).or_else(|| Some(self.look_again(lease, Due::At(ends))))
+                let task = lease.task();
+                self.note_delivery(task, &view, staple, done).or_else(|| Some(look_again(task, Due::At(ends))))
             }
             Wanted::Nothing(why) => {
                 if why == Withdrawal::Expiring {
@@ -109,17 +116,44 @@ impl Adder {
                 // If the clock is wrong, the staple is good again once it is right, without a renewal in between.
                 let may_return =
                     why == Withdrawal::Expiring && view.staple.is_some() && view.standing != Standing::Expired;
-                retry.or_else(|| may_return.then(|| self.look_again(lease, Due::After(SECOND_LOOK))))
+                retry.or_else(|| may_return.then(|| look_again(lease.task(), Due::After(SECOND_LOOK))))
             }
             Wanted::Unconfirmed => {
                 let error = SinkError::NotYet { code: UNCONFIRMED, what: UNCONFIRMED_WHAT.to_owned() };
-                Some(self.note_failure(lease, &view, view.delivery.clone(), &error, None))
+                Some(self.note_failure(lease.task(), &view, view.delivery.clone(), &error, None))
             }
-            Wanted::AsItIs => view.delivery.ends().map(|ends| self.look_again(lease, Due::At(self.last_moment(ends)))),
+            Wanted::AsItIs => {
+                view.delivery.ends().map(|ends| look_again(lease.task(), Due::At(self.last_moment(ends))))
+            }
         };
         let mut step = Step::finish(lease);
         step.puts.extend(follow_up);
         self.scheduler.commit(step).await
+    }
+
+    /// Records that the sink has had the staple of a certificate since before, if it says so. Returns the task *add* for the end of the
+    /// staple. `None`: the staple is to be delivered.
+    pub(crate) fn take_over(&self, subject: &Subject, generation: u64) -> Option<Task> {
+        let view = self.inventory.delivery(subject, self.number)?;
+        let Wanted::Staple(staple) = self.wanted(&view, self.journal.clock.now()) else { return None };
+        let sites = one_by_one(&view.sites);
+        let has_it = catch_unwind(AssertUnwindSafe(|| self.sink.has_recalled(&staple, &sites)));
+        let task = queues::add_task(self.number, subject, generation);
+        let ends = self.last_moment(staple.expires());
+        let delivery = Delivery::new(Some((Arc::clone(&staple), view.sites.clone())), DeliveryState::Confirmed);
+        if !has_it.ok()? {
+            return None;
+        }
+        let delivery = Delivery { follows: view.answered, ..delivery };
+        let now = self.journal.clock.now();
+        let is_lost = self.inventory.set_first_delivery(subject, self.number, view.losses, delivery, now)?;
+        Some(match is_lost {
+            true => task,
+            false => {
+                self.tell_delivered(&view, staple.expires());
+                look_again(&task, Due::At(ends))
+            }
+        })
     }
 
     /// Limits the time of one delivery or withdrawal. A sink that hangs delays its own deliveries only.
@@ -180,40 +214,32 @@ impl Adder {
     /// Records the outcome of a delivery. Returns the task of the next attempt, if there is one.
     fn note_delivery(
         &self,
-        lease: &Lease,
+        task: &Task,
         view: &DeliveryView,
         staple: Arc<Staple>,
         done: Result<Delivered, SinkError>,
     ) -> Option<Task> {
-        let sink_name = || Arc::clone(&self.name);
         match done {
             Ok(Delivered::Confirmed) => {
                 let expires = staple.expires();
                 let is_new = view.delivery.served.as_ref().is_none_or(|(served, _)| *served != staple);
                 let delivery = Delivery::new(Some((staple, view.sites.clone())), DeliveryState::Confirmed);
-                if self.set_delivery(lease, view, delivery) {
+                if self.set_delivery(task, view, delivery) {
                     // The server lost staples during the delivery, perhaps this one, too.
-                    return Some(self.look_again(lease, Due::Now));
+                    return Some(look_again(task, Due::Now));
                 }
                 if is_new {
-                    self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink_name(), expires });
-                }
-                let was_told =
-                    matches!(&view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
-                if is_new
-                    && !was_told
-                    && let Some(what) = self.short_lived(view)
-                {
-                    self.journal.tell_of(&view.about, EventKind::ShortLived { sink: sink_name(), what });
+                    self.tell_delivered(view, expires);
                 }
                 None
             }
             Ok(Delivered::NotWanted { code, what }) => {
                 let state = DeliveryState::NotWanted { code, what: what.clone() };
                 if view.delivery.state != state {
-                    self.journal.tell_of(&view.about, EventKind::NotWanted { sink: sink_name(), code, what });
+                    let sink = Arc::clone(&self.name);
+                    self.journal.tell_of(&view.about, EventKind::NotWanted { sink, code, what });
                 }
-                self.set_delivery(lease, view, Delivery::of_nothing(state));
+                self.set_delivery(task, view, Delivery::of_nothing(state));
                 None
             }
             Err(error) => {
@@ -222,8 +248,19 @@ impl Adder {
                 if matches!(error, SinkError::Unreachable { .. }) {
                     delivery.begun = Some(delivery.begin(&staple, &view.sites));
                 }
-                Some(self.note_failure(lease, view, delivery, &error, None))
+                Some(self.note_failure(task, view, delivery, &error, None))
             }
+        }
+    }
+
+    /// Reports a staple that the sink has now.
+    fn tell_delivered(&self, view: &DeliveryView, expires: Timestamp) {
+        let sink = || Arc::clone(&self.name);
+        self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink(), expires });
+        let was_told =
+            matches!(&view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
+        if !was_told && let Some(what) = self.short_lived(view) {
+            self.journal.tell_of(&view.about, EventKind::ShortLived { sink: sink(), what });
         }
     }
 
@@ -234,7 +271,7 @@ impl Adder {
         if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
             let state = self.never_served(view, why).unwrap_or_else(|| view.delivery.state.clone());
             // This forgets a certificate without places.
-            self.set_delivery(lease, view, Delivery::of_nothing(state));
+            self.set_delivery(lease.task(), view, Delivery::of_nothing(state));
             return None;
         }
         let sites = if may_serve { view.delivery.sites() } else { view.sites.clone() };
@@ -247,8 +284,8 @@ impl Adder {
             why == Withdrawal::Expiring && matches!(self.wanted(view, self.journal.clock.now()), Wanted::Staple(_));
         let withdrawn = match withdrawn {
             Ok(withdrawn) => withdrawn,
-            Err(_) if is_good_again => return Some(self.look_again(lease, Due::Now)),
-            Err(error) => return Some(self.note_failure(lease, view, in_doubt, &error, Some(why))),
+            Err(_) if is_good_again => return Some(look_again(lease.task(), Due::Now)),
+            Err(error) => return Some(self.note_failure(lease.task(), view, in_doubt, &error, Some(why))),
         };
         let short_lived = self.short_lived(view).filter(|_| why == Withdrawal::Expiring);
         let state = match &short_lived {
@@ -256,8 +293,8 @@ impl Adder {
             None => DeliveryState::Withdrawn,
         };
         self.tell_withdrawn(view, why, withdrawn, short_lived);
-        self.set_delivery(lease, view, Delivery::of_nothing(state));
-        is_good_again.then(|| self.look_again(lease, Due::Now))
+        self.set_delivery(lease.task(), view, Delivery::of_nothing(state));
+        is_good_again.then(|| look_again(lease.task(), Due::Now))
     }
 
     /// The state of a staple that this sink cannot serve at all, since its life is shorter than the sink's margin. This is
@@ -332,14 +369,14 @@ impl Adder {
 
     fn note_failure(
         &self,
-        lease: &Lease,
+        task: &Task,
         view: &DeliveryView,
         had: Delivery,
         error: &SinkError,
         withdrawing: Option<Withdrawal>,
     ) -> Task {
         let (code, what) = (error.code(), error.to_string());
-        let failure = Failure::after(lease.task().attempt);
+        let failure = Failure::after(task.attempt);
         let now = self.journal.clock.now();
         let retry = self.refresh.retry_at(failure, now, self.chance.draw());
         // The next attempt comes at the end of the served staple at the latest, to withdraw that staple.
@@ -355,27 +392,21 @@ impl Adder {
         let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
         let delivery = Delivery { state: DeliveryState::Failed { failure: kind, code, what: what.clone() }, ..had };
         let delivery = delivery.again(again);
-        self.set_delivery(lease, view, delivery);
+        self.set_delivery(task, view, delivery);
         if is_told {
             let sink = Arc::clone(&self.name);
             let is_felt = view.is_felt;
             let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, is_felt, withdrawing };
             self.journal.tell_of(&view.about, event);
         }
-        lease.task().again(Due::After(again.since(now)), Cause::failed(code))
+        task.again(Due::After(again.since(now)), Cause::failed(code))
     }
 
     /// Records the state of a delivery. Returns whether the sink has lost staples since the work began.
-    fn set_delivery(&self, lease: &Lease, view: &DeliveryView, delivery: Delivery) -> bool {
+    fn set_delivery(&self, task: &Task, view: &DeliveryView, delivery: Delivery) -> bool {
         let now = self.journal.clock.now();
         let delivery = Delivery { follows: view.answered, ..delivery };
-        self.inventory.set_delivery(&lease.task().subject, self.number, view.losses, delivery, now)
-    }
-
-    /// The task that withdraws a staple at its end, unless a newer task replaces it.
-    fn look_again(&self, lease: &Lease, due: Due) -> Task {
-        let task = lease.task();
-        Task::new(task.queue.clone(), task.subject.clone()).generation(task.generation).due(due)
+        self.inventory.set_delivery(&task.subject, self.number, view.losses, delivery, now)
     }
 
     /// Waits for losses of the server and schedules new deliveries of lost staples. Failed deliveries become due at once.

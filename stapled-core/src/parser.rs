@@ -1,9 +1,14 @@
 //! The parser: reads the certificate in a place, finds its issuer, reuses a staple that is still good, and schedules
 //! *renew* and *add*.
 
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use crate::adder::Adder;
 use crate::bundle::{Bundle, BundleError};
 use crate::certificate::Certificate;
 use crate::chain::{CertChain, ChainError};
@@ -11,7 +16,7 @@ use crate::chance::Chance;
 use crate::event::faults::PlaceFault;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::standing::PlaceState;
-use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled, SourceNumber};
+use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled, SinkNumber, SourceNumber};
 use crate::io::blocking::{BlockedError, FILES};
 use crate::io::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::lane;
@@ -38,6 +43,8 @@ pub(crate) struct Parser {
     pub(crate) scheduler: Arc<dyn Scheduler>,
     pub(crate) responders: Arc<Responders>,
     pub(crate) sinks: Vec<Arc<dyn StapleSink>>,
+    /// The adders of the sinks, by the same numbers.
+    pub(crate) adders: Vec<Arc<Adder>>,
     pub(crate) journal: Journal,
     pub(crate) refresh: RefreshPolicy,
     pub(crate) chance: Arc<dyn Chance>,
@@ -215,7 +222,7 @@ impl Parser {
                 let task = lease.task().again(due, Cause::failed(fault.code()));
                 self.settle_without(lease, state, Some((task, again))).await
             }
-            Contents::Chain { chain, issuer } => self.settle(lease, &sighting, chain, issuer, pass).await,
+            Contents::Chain { chain, issuer } => self.settle(lease, source, site(&sighting, issuer), chain, pass).await,
         }
     }
 
@@ -248,12 +255,11 @@ impl Parser {
     async fn settle(
         &self,
         lease: &Lease,
-        sighting: &Sighting,
+        source: SourceNumber,
+        site: Site,
         chain: Arc<CertChain>,
-        issuer: IssuerPlace,
         pass: Pass,
     ) -> Result<(), SchedulerError> {
-        let site = site(sighting, issuer);
         let now = self.journal.clock.now();
         let subject = chain.subject().clone();
         let settled = self.inventory.settle(
@@ -274,6 +280,7 @@ impl Parser {
         let renew = renew.cause(Cause::Found);
         self.displace(settled.displaced.clone()).await?;
         if let Some(staple) = &settled.staple {
+            self.clear_leftover(source, &site, &chain, &BTreeSet::new()).await;
             // The certificate is known from another place or from before. This place gets its staple, and the planned
             // renewals continue, unless they have ended meanwhile or a new server cannot use the staple.
             step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
@@ -284,8 +291,11 @@ impl Parser {
             return self.scheduler.commit(step).await;
         }
         let kept = match self.inherited(&chain, &settled, now) {
-            Some(inherited) => Some(inherited),
-            None => self.recall(&chain, &site, &settled, pass).await,
+            Some(inherited) => {
+                self.clear_leftover(source, &site, &chain, &BTreeSet::new()).await;
+                Some(inherited)
+            }
+            None => self.recall(source, &site, &chain, &settled, pass).await,
         };
         let Some(kept) = kept else {
             // A touched file is no reason to ask before the planned time.
@@ -302,16 +312,20 @@ impl Parser {
         } else if settled.revived {
             step.puts.push(renew);
         }
-        let sinks = adopted.as_ref().unwrap_or(&settled.sinks);
-        step.puts.extend(queues::add_tasks(&subject, settled.generation, sinks));
+        if adopted.is_some() {
+            self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
+        }
+        let generation = settled.generation;
+        for &sink in adopted.as_ref().unwrap_or(&settled.sinks) {
+            let adder = self.adders.get(sink).filter(|_| adopted.is_some());
+            let has_it = adder.and_then(|adder| adder.take_over(&subject, generation));
+            step.puts.push(has_it.unwrap_or_else(|| queues::add_task(sink, &subject, generation)));
+        }
         let puts = step.puts.clone();
         let mut committed = self.scheduler.commit(step).await;
         if matches!(committed, Err(SchedulerError::Fenced { .. })) {
             // The place is gone meanwhile. The certificate may be in another place, so its renewal is scheduled here.
             committed = self.scheduler.commit(Step { puts, ..Step::intake() }).await;
-        }
-        if adopted.is_some() {
-            self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
         }
         committed
     }
@@ -348,69 +362,112 @@ impl Parser {
     }
 
     /// A response that a sink has kept, judged like a response from the network. The staple is in service until the
-    /// renewal, and after a renewal that fails.
-    async fn recall(&self, chain: &Arc<CertChain>, site: &Site, settled: &Settled, pass: Pass) -> Option<Kept> {
-        if !self.recycle || settled.staple.is_some() {
-            return None;
+    /// renewal, and after a renewal that fails. What the sinks of the source have kept and cannot be a staple any more is removed.
+    async fn recall(
+        &self,
+        source: SourceNumber,
+        site: &Site,
+        chain: &Arc<CertChain>,
+        settled: &Settled,
+        pass: Pass,
+    ) -> Option<Kept> {
+        let mut done = BTreeSet::new();
+        let mut recalled = None;
+        for &number in settled.sinks.iter().filter(|_| self.recycle) {
+            recalled = self.recall_from(number, source, site, chain, settled, pass).await;
+            done.insert(number);
+            if recalled.is_some() {
+                break;
+            }
         }
-        let not_recycled =
-            |code, what: String| self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
-        for sink in settled.sinks.iter().filter_map(|&sink| self.sinks.get(sink)) {
+        self.clear_leftover(source, site, chain, &done).await;
+        recalled
+    }
+
+    /// The same for one sink.
+    async fn recall_from(
+        &self,
+        number: SinkNumber,
+        source: SourceNumber,
+        site: &Site,
+        chain: &Arc<CertChain>,
+        settled: &Settled,
+        pass: Pass,
+    ) -> Option<Kept> {
+        let sink = self.sinks.get(number)?;
+        let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
+        let kept = async || {
             // A sink that fails has kept nothing: its staples are fetched.
             let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site)));
-            let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
-            let Some(Ok(Some(kept))) = lane::survive(&self.journal, panicked, kept).await else { continue };
-            let now = self.journal.clock.now();
-            let staple = match Judge::new(chain).at(now).policy(&self.judging).judge(kept.clone()) {
-                Ok(judgement) => match judgement.into_staple() {
-                    Some(staple) => staple,
-                    None => {
-                        not_recycled(ReasonCode::new("not_good"), "its status is not good".to_owned());
-                        continue;
-                    }
-                },
-                Err(refusal) => {
-                    not_recycled(refusal.code(), refusal.to_string());
-                    continue;
-                }
-            };
-            // The staple must satisfy every sink. If one sink cannot use it, a fresh one is fetched.
-            let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
-            let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
-            if let Some(unfit) = unfit.next() {
-                not_recycled(unfit.code(), unfit.to_string());
-                continue;
-            }
-            let usable = usable_by(&self.sinks, &settled.sinks, &staple);
-            let renew_at = match pass {
-                // A single pass has no later renewal, so it renews now if the renewal would be due by now.
-                Pass::Single if self.refresh.due_at(usable) <= now => now,
-                _ => self.refresh.renew_kept_at(usable, now, self.chance.place(chain.subject())),
-            };
-            // The certificate has been good since thisUpdate at least.
-            let (since, staple) = (Some(staple.this_update()), Arc::new(staple));
-            return Some(Kept { staple, memory: RenewalMemory::default(), renew_at, since });
+            lane::survive(&self.journal, panicked, kept).await?.ok()?
+        };
+        let is_of_source = self.inventory.sinks_of.get(source).is_some_and(|sinks| sinks.contains(&number));
+        let before = kept().await;
+        let weighed = before.clone().map(|kept| self.weigh(kept, chain, settled, pass));
+        if let Some(Ok(good)) = weighed {
+            return Some(good);
+        }
+        if is_of_source {
+            self.clear_leftover_of(sink, site, chain).await;
+        }
+        if let Some(Err((code, what))) = weighed
+            && kept().await == before
+        {
+            self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
         }
         None
     }
 
-    /// Has each sink remove what a former certificate, or a former process, left for the next start of servers.
-    async fn clear_leftover(
+    /// Judges a kept response. The error is why it is not used.
+    fn weigh(
         &self,
-        location: &Subject,
-        sighting: &Sighting,
-        chain: &CertChain,
-        around: &Around,
-        certificates: &[Arc<Certificate>],
-    ) {
-        let issuer = around.surroundings(certificates).issuer_place(chain.end_entity(), chain.issuer());
-        let sites = [site(sighting, issuer)];
+        kept: Bytes,
+        chain: &Arc<CertChain>,
+        settled: &Settled,
+        pass: Pass,
+    ) -> Result<Kept, (ReasonCode, String)> {
         let now = self.journal.clock.now();
-        for sink in self.inventory.sinks_at(location).into_iter().filter_map(|number| self.sinks.get(number)) {
-            let clear = tokio::time::timeout(PATIENCE, sink.clear_leftover(chain, &sites, now));
-            let panicked = || format!("{}: looking for a response that was left behind panicked", sink.name());
-            let _ = lane::survive(&self.journal, panicked, clear).await;
+        let judged = Judge::new(chain).at(now).policy(&self.judging).judge(kept);
+        let judgement = judged.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
+        let not_good = || (ReasonCode::new("not_good"), "its status is not good".to_owned());
+        let staple = judgement.into_staple().ok_or_else(not_good)?;
+        // The staple must satisfy every sink. If one sink cannot use it, a fresh one is fetched.
+        let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
+        let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
+        if let Some(unfit) = unfit.next() {
+            return Err((unfit.code(), unfit.to_string()));
         }
+        let usable = usable_by(&self.sinks, &settled.sinks, &staple);
+        let renew_at = match pass {
+            // A single pass has no later renewal, so it renews now if the renewal would be due by now.
+            Pass::Single if self.refresh.due_at(usable) <= now => now,
+            _ => self.refresh.renew_kept_at(usable, now, self.chance.place(chain.subject())),
+        };
+        // The certificate has been good since thisUpdate at least.
+        let (since, staple) = (Some(staple.this_update()), Arc::new(staple));
+        Ok(Kept { staple, memory: RenewalMemory::default(), renew_at, since })
+    }
+
+    /// The sinks that serve what is in a source.
+    fn sinks_of(&self, source: SourceNumber) -> impl Iterator<Item = &Arc<dyn StapleSink>> {
+        let numbers = self.inventory.sinks_of.get(source).into_iter().flatten();
+        numbers.filter_map(|&number| self.sinks.get(number))
+    }
+
+    /// Has each sink of a source, apart from these, remove what a former certificate, or a former process, left for the next start of
+    /// servers.
+    async fn clear_leftover(&self, source: SourceNumber, site: &Site, chain: &CertChain, done: &BTreeSet<SinkNumber>) {
+        let sinks = self.inventory.sinks_of.get(source).into_iter().flatten();
+        for sink in sinks.filter(|number| !done.contains(number)).filter_map(|&number| self.sinks.get(number)) {
+            self.clear_leftover_of(sink, site, chain).await;
+        }
+    }
+
+    async fn clear_leftover_of(&self, sink: &Arc<dyn StapleSink>, site: &Site, chain: &CertChain) {
+        let now = self.journal.clock.now();
+        let clear = tokio::time::timeout(PATIENCE, sink.clear_leftover(chain, std::slice::from_ref(site), now));
+        let panicked = || format!("{}: looking for a response that was left behind panicked", sink.name());
+        let _ = lane::survive(&self.journal, panicked, clear).await;
     }
 
     /// Reads a place and finds the issuer of its certificate.
@@ -421,8 +478,9 @@ impl Parser {
         sighting: &Sighting,
     ) -> Result<Contents, SchedulerError> {
         let failed = |about, error| Ok(Contents::Failed { about, error, awaits: None });
-        let source = self.sources.get(source).cloned().unwrap_or_default();
-        let (bundle, mut around) = match read(source, sighting.clone(), Arc::clone(&self.chains)).await {
+        let sinks: Vec<_> = self.sinks_of(source).cloned().collect();
+        let name = self.sources.get(source).cloned().unwrap_or_default();
+        let (bundle, mut around) = match read(name, sighting.clone(), Arc::clone(&self.chains), sinks).await {
             Ok(read) => read,
             // While the file of a certificate is written anew, it may hold nothing but the key for a moment.
             Err(ParseError::Bundle(BundleError::OtherKind { .. }))
@@ -464,7 +522,8 @@ impl Parser {
         let is_off = self.responders.is_off(&end_entity);
         if is_off || self.responders.urls_of(&end_entity).is_empty() {
             if let Some(chain) = found {
-                self.clear_leftover(location, sighting, &chain, &around, &certificates).await;
+                let issuer = around.surroundings(&certificates).issuer_place(&end_entity, chain.issuer());
+                self.clear_leftover(source, &site(sighting, issuer), &chain, &BTreeSet::new()).await;
             }
             return Ok(if is_off { Contents::Off(about) } else { Contents::NotApplicable(about) });
         }
@@ -474,9 +533,9 @@ impl Parser {
             let awaits = Awaiting { may_be_another: !search.is_named(), certificate: end_entity };
             return Ok(Contents::Failed { about: Some(about), error, awaits: Some(awaits) });
         };
-        self.clear_leftover(location, sighting, &chain, &around, &certificates).await;
         let issuer = around.surroundings(&certificates).issuer_place(&end_entity, chain.issuer());
         if let Err(error) = chain.check_usable(now) {
+            self.clear_leftover(source, &site(sighting, issuer), &chain, &BTreeSet::new()).await;
             return failed(Some(about), error.into());
         }
         Ok(Contents::Chain { chain: Arc::new(chain), issuer })
@@ -497,8 +556,13 @@ fn site(sighting: &Sighting, issuer: IssuerPlace) -> Site {
     }
 }
 
-/// Reads a place of the source with this name.
-async fn read(source: String, sighting: Sighting, chains: Arc<ChainReader>) -> Result<(Bundle, Around), ParseError> {
+/// Reads a place of the source with this name, and what these sinks have beside it.
+async fn read(
+    source: String,
+    sighting: Sighting,
+    chains: Arc<ChainReader>,
+    sinks: Vec<Arc<dyn StapleSink>>,
+) -> Result<(Bundle, Around), ParseError> {
     let path = match &sighting.material {
         Material::Bytes(bytes) => return Ok((chains.read_bundle(bytes)?, Around::default())),
         Material::File(path) => Arc::clone(path),
@@ -506,6 +570,11 @@ async fn read(source: String, sighting: Sighting, chains: Arc<ChainReader>) -> R
     let file = path.clone();
     let work = move || {
         let bundle = chains.read_bundle(&read_file(&file)?)?;
+        if sighting.end_entity(&bundle).is_some() {
+            // A sink that panics here has read nothing ahead, and is asked later.
+            let ahead = || sinks.iter().for_each(|sink| sink.read_ahead(&file, sighting.staple_file.as_deref()));
+            let _ = catch_unwind(AssertUnwindSafe(ahead));
+        }
         Ok((bundle, Around::read(&file, &sighting, &chains, Arc::new)))
     };
     FILES.run(&source, &path, PATIENCE, work).await.map_err(ParseError::Blocked)?

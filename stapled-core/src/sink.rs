@@ -111,11 +111,26 @@ pub trait StapleSink: Send + Sync {
         Ok(Withdrawn::Unsupported)
     }
 
+    /// Reads ahead what [`clear_leftover`](Self::clear_leftover) and [`recall`](Self::recall) will need for the certificate in this file,
+    /// which the calling thread has just read. `staple_file` is the staple's file by the configuration of the server. The call may block
+    /// no longer than the read of the certificate's own directory, so what lies elsewhere is left to those methods. It only saves
+    /// time, and may do nothing, which is the default.
+    fn read_ahead(&self, file: &Path, staple_file: Option<&Path>) {
+        let _ = (file, staple_file);
+    }
+
     /// The response that this sink has kept for a certificate since an earlier run, if it keeps responses. The caller
     /// verifies it like one from the network. The method changes nothing and may be dropped.
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         let _ = (chain, sites);
         None
+    }
+
+    /// Whether the sink has this staple in service since before, at these sites: it is the response that [`recall`](Self::recall)
+    /// returned a moment ago, and nothing is to be done. Otherwise the staple is delivered, as it is by default. Must not block.
+    fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
+        let _ = (staple, sites);
+        false
     }
 
     /// Removes the response that servers would read for this certificate at their next start, if it can be no staple of it at the

@@ -300,6 +300,10 @@ impl<S: StapleSink> StapleSink for ReloadSink<S> {
         Ok(withdrawn)
     }
 
+    fn read_ahead(&self, file: &Path, staple_file: Option<&Path>) {
+        self.sink.read_ahead(file, staple_file);
+    }
+
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
         self.sink.recall(chain, sites).await
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::delivery::{Begun, Delivery, SinkNumber, Sites};
 use super::standing::{DeliveryState, Standing};
-use super::state::Inventory;
+use super::state::{Inventory, Known};
 use super::ticket::Ticket;
 use crate::chain::CertChain;
 use crate::event::About;
@@ -91,11 +91,39 @@ impl Inventory {
         subject: &Subject,
         sink: SinkNumber,
         losses: u64,
-        mut delivery: Delivery,
+        delivery: Delivery,
         now: Timestamp,
     ) -> bool {
         let _told = self.tell_when_done();
         let mut known = self.known();
+        self.set_in(&mut known, subject, sink, losses, delivery, now)
+    }
+
+    /// The same for a sink of which no delivery was recorded, and none has begun; otherwise nothing is recorded, and the result is
+    /// `None`.
+    pub(crate) fn set_first_delivery(
+        &self,
+        subject: &Subject,
+        sink: SinkNumber,
+        losses: u64,
+        delivery: Delivery,
+        now: Timestamp,
+    ) -> Option<bool> {
+        let _told = self.tell_when_done();
+        let mut known = self.known();
+        let is_first = !known.certificates.get(subject)?.deliveries.contains_key(&sink);
+        is_first.then(|| self.set_in(&mut known, subject, sink, losses, delivery, now))
+    }
+
+    fn set_in(
+        &self,
+        known: &mut Known,
+        subject: &Subject,
+        sink: SinkNumber,
+        losses: u64,
+        mut delivery: Delivery,
+        now: Timestamp,
+    ) -> bool {
         let lost = known.losses.get(&sink).copied().unwrap_or_default() != losses;
         let Some(entry) = known.certificates.get_mut(subject) else { return false };
         entry.in_hand.remove(&sink);

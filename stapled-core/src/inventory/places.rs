@@ -1,8 +1,7 @@
 //! The part of the inventory for the finder: which places a source has.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
-use super::SinkNumber;
 use super::displaced::Displaced;
 use super::place::{Place, SourceNumber, location};
 use super::standing::ProblemStatus;
@@ -65,12 +64,6 @@ impl Inventory {
             Some((location, place.generation))
         };
         deferred.into_iter().filter_map(waiting).collect()
-    }
-
-    /// The sinks that serve what is in a place.
-    pub(crate) fn sinks_at(&self, location: &Subject) -> BTreeSet<SinkNumber> {
-        let source = self.known().places.get(location).map(|place| place.source);
-        source.and_then(|source| self.sinks_of.get(source)).cloned().unwrap_or_default()
     }
 
     /// Forgets the versions of a source's places, so that the next scan reports all of them as changed.
@@ -154,6 +147,7 @@ impl Known {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::sync::Arc;
 
     use super::*;

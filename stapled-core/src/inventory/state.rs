@@ -20,7 +20,7 @@ use crate::time::Timestamp;
 #[derive(Debug)]
 pub struct Inventory {
     /// The sinks that serve the certificates of each source.
-    pub(super) sinks_of: Vec<BTreeSet<SinkNumber>>,
+    pub(crate) sinks_of: Vec<BTreeSet<SinkNumber>>,
     sink_names: Vec<Arc<str>>,
     /// The sinks whose clients notice at once what they lack.
     live: BTreeSet<SinkNumber>,
@@ -102,7 +102,7 @@ impl Drop for Told<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The places, by location: the subject of the task *parse*.
-    pub(super) places: BTreeMap<Subject, Box<Place>>,
+    pub(super) places: HashMap<Subject, Box<Place>>,
     /// The certificates, by the hash of certificate and issuer's key: the subject of the tasks *renew* and *add*.
     pub(super) certificates: HashMap<Subject, Box<CertificateRecord>>,
     /// The certificates of another stapler that this one has not found yet.

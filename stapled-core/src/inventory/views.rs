@@ -1,6 +1,5 @@
 //! The public views of the inventory. They copy large numbers in parts, so that they do not hold the lock for long.
 
-use std::ops::Bound;
 use std::sync::Arc;
 
 use super::certificate_record::{CertificateRecord, Places, about};
@@ -29,22 +28,15 @@ impl Inventory {
             since: place.since,
             again: place.again,
         };
-        let mut statuses = Vec::new();
-        let mut after = Bound::Unbounded;
-        loop {
+        let mut locations: Vec<Subject> = self.known().places.keys().cloned().collect();
+        locations.sort_unstable();
+        let mut statuses = Vec::with_capacity(locations.len());
+        for part in locations.chunks(PART) {
             let known = self.known();
-            let part = known.places.range::<Subject, _>((after, Bound::Unbounded)).take(PART);
-            let mut last = None;
-            for (location, place) in part {
-                statuses.push(status(place));
-                last = Some(location.clone());
-            }
-            drop(known);
-            match last {
-                Some(last) => after = Bound::Excluded(last),
-                None => return statuses,
-            }
+            let places = part.iter().filter_map(|location| known.places.get(location));
+            statuses.extend(places.map(|place| status(place)));
         }
+        statuses
     }
 
     /// The certificates that want a staple, in the order of their names.

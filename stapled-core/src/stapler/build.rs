@@ -370,6 +370,7 @@ impl StaplerBuilder {
                 sinks: sinks.clone(),
             })
         };
+        let adders: Vec<Arc<Adder>> = sinks.iter().zip(names).enumerate().map(adder).collect();
         let source_names = sources.iter().map(|source| source.name()).collect();
         let finders: Vec<Arc<Finder>> = sources.into_iter().enumerate().map(finder).collect();
         let ended = CancellationToken::new();
@@ -408,8 +409,9 @@ impl StaplerBuilder {
             ending: ended.clone(),
             ended: ended.drop_guard(),
             finders,
-            adders: sinks.iter().zip(names).enumerate().map(adder).collect(),
+            adders: adders.clone(),
             parser: Arc::new(Parser {
+                adders,
                 inventory: Arc::clone(&inventory),
                 scheduler: Arc::clone(&scheduler),
                 responders: Arc::clone(&responders),

@@ -185,8 +185,8 @@ impl<'a> Inquiry<'a> {
         let method = match self.method {
             Some(method) => method,
             None if self.by_post || nonce.is_some() => Method::Post,
-            None if request.get_url(self.url).is_none_or(|url| url.len() > MAX_GET_URL) => Method::Post,
-            None => Method::Get,
+            None if request.has_get_url_of(self.url, MAX_GET_URL) => Method::Get,
+            None => Method::Post,
         };
         Ok(NextQuestion { request, method, hash: self.hash })
     }

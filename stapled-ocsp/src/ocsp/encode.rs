@@ -74,34 +74,58 @@ impl OcspRequest {
         get_url(url, &self.der)
     }
 
+    /// Whether [`get_url`](Self::get_url) has a URL of at most `most` bytes. No URL is made for the answer.
+    pub(crate) fn has_get_url_of(&self, url: &str, most: usize) -> bool {
+        let Some(url) = base(url) else { return false };
+        let mut room = [0; 512];
+        let Ok(length) = STANDARD.encode_slice(&self.der, &mut room) else {
+            return self.get_url(url).is_some_and(|url| url.len() <= most);
+        };
+        let escaped = room.iter().take(length).filter(|byte| escape(**byte).is_some()).count();
+        url.len() + usize::from(!url.ends_with('/')) + length + 2 * escaped <= most
+    }
+
     /// The nonce of the request, if it has one.
     pub fn nonce(&self) -> Option<&[u8]> {
         self.nonce.as_deref()
     }
 }
 
-fn get_url(url: &str, request: &[u8]) -> Option<String> {
+/// The part of a responder's URL before the request of a GET, if there can be one.
+fn base(url: &str) -> Option<&str> {
     let url = url.trim();
     let url = url.split_once('#').map_or(url, |(url, _)| url);
-    if url.contains('?') {
-        return None;
-    }
+    (!url.contains('?')).then_some(url)
+}
+
+fn get_url(url: &str, request: &[u8]) -> Option<String> {
+    let url = base(url)?;
     let encoded = STANDARD.encode(request);
     let escaped = encoded.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
-    let mut text = Vec::with_capacity(url.len() + 1 + encoded.len() + 2 * escaped);
-    text.extend_from_slice(url.as_bytes());
+    let mut text = String::with_capacity(url.len() + 1 + encoded.len() + 2 * escaped);
+    text.push_str(url);
     if !url.ends_with('/') {
-        text.push(b'/');
+        text.push('/');
     }
-    for byte in encoded.bytes() {
-        match byte {
-            b'+' => text.extend_from_slice(b"%2B"),
-            b'/' => text.extend_from_slice(b"%2F"),
-            b'=' => text.extend_from_slice(b"%3D"),
-            other => text.push(other),
-        }
+    let mut rest = encoded.as_str();
+    while let Some((at, escaped)) = rest.bytes().enumerate().find_map(|(at, byte)| Some((at, escape(byte)?))) {
+        let (before, after) = rest.split_at_checked(at)?;
+        text.push_str(before);
+        text.push_str(escaped);
+        rest = after.get(1..)?;
     }
-    String::from_utf8(text).ok()
+    text.push_str(rest);
+    Some(text)
+}
+
+/// How a character of base64 is written in a path, if not as itself.
+fn escape(byte: u8) -> Option<&'static str> {
+    match byte {
+        b'+' => Some("%2B"),
+        b'/' => Some("%2F"),
+        b'=' => Some("%3D"),
+        _ => None,
+    }
 }
 
 /// Why a request cannot be encoded.
@@ -130,5 +154,20 @@ mod tests {
         }
         let all = get_url("http://ocsp.example/ca1/", &[0xfb, 0xff, 0x01, 0x02]);
         assert_eq!(all.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
+    }
+
+    #[test]
+    fn the_length_of_the_url_is_known_without_the_url() {
+        for length in (0..600).step_by(7) {
+            let der: Vec<u8> = (0..length).map(|byte| byte as u8 ^ 0xfb).collect();
+            let request = OcspRequest { der, nonce: None };
+            for url in ["http://a", "http://a/", " http://a/b#c ", "http://a/?b"] {
+                let made = request.get_url(url).map(|url| url.len());
+                for most in [0, 255, made.unwrap_or(9), made.unwrap_or(9).saturating_sub(1), 2048] {
+                    let expected = made.is_some_and(|made| made <= most);
+                    assert_eq!(request.has_get_url_of(url, most), expected, "{length} {url} {most}");
+                }
+            }
+        }
     }
 }

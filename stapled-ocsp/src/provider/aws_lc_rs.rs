@@ -15,29 +15,56 @@ use super::hashing::{Context, Digest, hashed};
 /// The number of salt lengths for which parameters are kept. No supported key has room for a longer salt.
 const LONGEST_SALT: usize = 1024;
 
-/// The algorithms of webpki, with their names in messages. The third field is the hash of RSA entries, for [`PreparedKey`]. The caller has
-/// already excluded RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Hash>)] = &[
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
-    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256, None),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, None),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384, None),
-    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P521_SHA384, None),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P256_SHA512, None),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P384_SHA512, None),
-    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P521_SHA512, None),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256, Some(Hash::Sha256)),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384, Some(Hash::Sha384)),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512, Some(Hash::Sha512)),
-    ("sha256WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS, Some(Hash::Sha256)),
-    ("sha384WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS, Some(Hash::Sha384)),
-    ("sha512WithRSAEncryption", webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS, Some(Hash::Sha512)),
+/// An algorithm for [`PreparedKey`].
+pub(crate) type Preparing = &'static dyn aws::VerificationAlgorithm;
+
+/// The algorithms of webpki, with their names in messages. The third field is the hash, and the provider's algorithm for a key in its
+/// form. The caller has already excluded RSA keys of fewer than 2048 bits.
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>)] = &[
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, Some((Hash::Sha256, &aws::ECDSA_P256_SHA256_ASN1))),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, Some((Hash::Sha256, &aws::ECDSA_P384_SHA256_ASN1))),
+    ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256, Some((Hash::Sha256, &aws::ECDSA_P521_SHA256_ASN1))),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, Some((Hash::Sha384, &aws::ECDSA_P256_SHA384_ASN1))),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P384_SHA384, Some((Hash::Sha384, &aws::ECDSA_P384_SHA384_ASN1))),
+    ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P521_SHA384, Some((Hash::Sha384, &aws::ECDSA_P521_SHA384_ASN1))),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P256_SHA512, Some((Hash::Sha512, &aws::ECDSA_P256_SHA512_ASN1))),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P384_SHA512, Some((Hash::Sha512, &aws::ECDSA_P384_SHA512_ASN1))),
+    ("ecdsa-with-SHA512", webpki_algorithms::ECDSA_P521_SHA512, Some((Hash::Sha512, &aws::ECDSA_P521_SHA512_ASN1))),
+    (
+        "sha256WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA256,
+        Some((Hash::Sha256, &aws::RSA_PKCS1_2048_8192_SHA256)),
+    ),
+    (
+        "sha384WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA384,
+        Some((Hash::Sha384, &aws::RSA_PKCS1_2048_8192_SHA384)),
+    ),
+    (
+        "sha512WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA512,
+        Some((Hash::Sha512, &aws::RSA_PKCS1_2048_8192_SHA512)),
+    ),
+    (
+        "sha256WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
+        Some((Hash::Sha256, &aws::RSA_PKCS1_2048_8192_SHA256)),
+    ),
+    (
+        "sha384WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
+        Some((Hash::Sha384, &aws::RSA_PKCS1_2048_8192_SHA384)),
+    ),
+    (
+        "sha512WithRSAEncryption",
+        webpki_algorithms::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
+        Some((Hash::Sha512, &aws::RSA_PKCS1_2048_8192_SHA512)),
+    ),
     ("Ed25519", webpki_algorithms::ED25519, None),
 ];
 
-/// A public RSA key in the provider's form, for one hash. To make it takes a quarter of a signature check. For keys of other kinds, that takes
-/// next to nothing.
+/// A public key in the provider's form, for one algorithm. To make it takes a quarter of a signature check for RSA, a twentieth for
+/// ECDSA, and next to nothing for Ed25519.
 #[derive(Debug)]
 pub(crate) struct PreparedKey(ParsedPublicKey);
 
@@ -46,18 +73,12 @@ impl UnwindSafe for PreparedKey {}
 impl RefUnwindSafe for PreparedKey {}
 
 impl PreparedKey {
-    /// `None`: the bits are no RSA key, or there is no algorithm with this hash.
-    pub(crate) fn new(hash: Hash, bits: &[u8]) -> Option<Self> {
-        let algorithm: &'static RsaParameters = match hash {
-            Hash::Sha256 => &aws::RSA_PKCS1_2048_8192_SHA256,
-            Hash::Sha384 => &aws::RSA_PKCS1_2048_8192_SHA384,
-            Hash::Sha512 => &aws::RSA_PKCS1_2048_8192_SHA512,
-            Hash::Sha1 => return None,
-        };
+    /// `None`: the bits are no key of this algorithm.
+    pub(crate) fn new(algorithm: Preparing, bits: &[u8]) -> Option<Self> {
         ParsedPublicKey::new(algorithm, bits).ok().map(PreparedKey)
     }
 
-    /// Verifies a signature of RSASSA-PKCS1-v1_5 with the hash of this key.
+    /// Verifies a signature with the algorithm of this key.
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> Check {
         Check::of(&self.0.verify_sig(message, signature))
     }

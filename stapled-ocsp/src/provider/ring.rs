@@ -9,9 +9,12 @@ use webpki::ring as webpki_algorithms;
 use super::algorithm::{Check, Hash, Legacy};
 use super::hashing::Digest;
 
-/// The algorithms of webpki, with their names in messages. The third field is the hash of RSA entries for prepared keys, which ring does not
+/// An algorithm for [`PreparedKey`]: there is none.
+pub(crate) type Preparing = Infallible;
+
+/// The algorithms of webpki, with their names in messages. The third field is for keys in a form of the provider, which ring does not
 /// have. The caller has already excluded RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<Hash>)] = &[
+pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>)] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
     ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, None),
@@ -30,8 +33,8 @@ pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Opti
 pub(crate) struct PreparedKey(Infallible);
 
 impl PreparedKey {
-    pub(crate) fn new(_hash: Hash, _bits: &[u8]) -> Option<Self> {
-        None
+    pub(crate) fn new(algorithm: Preparing, _bits: &[u8]) -> Option<Self> {
+        match algorithm {}
     }
 
     pub(crate) fn verify(&self, _message: &[u8], _signature: &[u8]) -> Check {

@@ -102,10 +102,10 @@ pub(crate) fn verify(
     }
     let mut named = ALGORITHMS.iter().filter(|(_, known, _)| known.signature_alg_id().as_ref() == algorithm).peekable();
     let wanted = named.peek().map(|(_, known, _)| known.public_key_alg_id());
-    let (name, known, hash) = named
+    let (name, known, form) = named
         .find(|(_, known, _)| known.public_key_alg_id().as_ref() == key.algorithm)
         .ok_or_else(|| key.misfit(wanted.as_ref().map(|wanted| wanted.as_ref())))?;
-    let place = hash.zip(key.prepared).and_then(|(hash, prepared)| Some((hash, prepared.with(hash)?)));
+    let place = form.zip(key.prepared).and_then(|((hash, form), prepared)| Some((form, prepared.with(hash)?)));
     let check = match place.and_then(|(_, place)| place.get()) {
         Some(prepared) => prepared.verify(message, signature),
         None => Check::of(&known.verify_signature(key.bits, message, signature)),
@@ -114,9 +114,9 @@ pub(crate) fn verify(
         Check::Holds => {}
         Check::Broken | Check::Unsupported => return Err(SignatureError::BadSignature),
     }
-    if let Some((hash, place)) = place
+    if let Some((form, place)) = place
         && place.get().is_none()
-        && let Some(prepared) = PreparedKey::new(hash, key.bits)
+        && let Some(prepared) = PreparedKey::new(form, key.bits)
     {
         // Another thread may have been faster.
         let _ = place.set(prepared);

@@ -1,5 +1,6 @@
 //! The names of the files beside a certificate's file. Servers make them from the certificate's whole name and a suffix.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// The suffix of a staple.
@@ -30,7 +31,9 @@ pub fn is_beside_certificate(name: &Path) -> bool {
 
 /// The whole file name with a suffix.
 pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
+    let path = path.as_os_str();
+    let mut name = OsString::with_capacity(path.len() + suffix.len());
+    name.push(path);
     name.push(suffix);
     name.into()
 }

@@ -1,8 +1,13 @@
 //! Staple files that were read a moment ago. At a start, each is needed three times: to see that it is no leftover, to use its staple
 //! again, and to see that it need not be written. It is read once.
+//!
+//! What was read is only believed while no change is known: a change that the system reports is forgotten here, or found in the record
+//! of written files. So a file that is delivered from here is in that record with the times that it had when it was read, and a later
+//! check finds what changed since.
 
-use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::collections::HashMap;
+use std::ffi::OsString;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,50 +16,69 @@ use bytes::Bytes;
 use crate::io::stamp::Stat;
 use crate::time::Timestamp;
 
-/// The largest number of files that are remembered.
-const MOST: usize = 128;
+/// The largest number of files that are remembered: more than wait for their delivery at once.
+const MOST: usize = 1024;
 /// How long the contents of a file may be used without another look at it.
 const MOMENT: Duration = Duration::from_secs(1);
 
-/// Files that were read a moment ago, the latest last.
+/// Files that were read a moment ago.
 #[derive(Debug, Default)]
-pub(super) struct JustRead(Mutex<VecDeque<Read>>);
+pub(super) struct JustRead(Mutex<Files>);
+
+#[derive(Debug, Default)]
+struct Files {
+    /// By the bytes of the path: two spellings of one path cost a second read, and no more.
+    read: HashMap<OsString, Read>,
+    /// Counts the changes that were noticed.
+    changes: u64,
+}
 
 #[derive(Debug)]
 pub(super) struct Read {
-    path: PathBuf,
     at: Instant,
     bytes: Bytes,
     stat: Stat,
 }
 
-impl Read {
-    /// Whether this is the file at a path, by the bytes of the path: two spellings of one path cost a second read, and no more.
-    fn is_of(&self, path: &Path) -> bool {
-        self.path.as_os_str() == path.as_os_str()
-    }
-}
+/// A read that has begun. A change that is noticed meanwhile makes it worthless.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading(u64);
 
 impl JustRead {
+    /// Begins a read.
+    pub(super) fn begin(&self) -> Reading {
+        Reading(self.files().changes)
+    }
+
     /// Remembers the contents of a file, unless a change right after the read could leave the same times.
     #[allow(clippy::disallowed_methods, reason = "the times of files are by this clock")]
-    pub(super) fn put(&self, path: PathBuf, bytes: Bytes, stat: Stat) {
+    pub(super) fn put(&self, reading: Reading, path: &Path, bytes: Bytes, stat: Stat) {
         if bytes.is_empty() || stat.is_recent(Timestamp::from(std::time::SystemTime::now())) {
             return;
         }
-        let mut all = self.all();
-        all.retain(|read| !read.is_of(&path));
-        if all.len() >= MOST {
-            all.pop_front();
+        let mut files = self.files();
+        if files.changes != reading.0 {
+            return;
         }
-        all.push_back(Read { path, at: Instant::now(), bytes, stat });
+        if files.read.len() >= MOST {
+            files.read.retain(|_, read| read.is_new());
+        }
+        if files.read.len() >= MOST {
+            return;
+        }
+        files.read.insert(path.as_os_str().to_owned(), Read { at: Instant::now(), bytes, stat });
     }
 
     /// The contents of a file that was read within the last moment.
     pub(super) fn of(&self, path: &Path) -> Option<Bytes> {
-        let all = self.all();
-        let read = all.iter().rev().find(|read| read.is_of(path)).filter(|read| read.at.elapsed() < MOMENT)?;
+        let files = self.files();
+        let read = files.read.get(path.as_os_str()).filter(|read| read.is_new())?;
         Some(read.bytes.clone())
+    }
+
+    /// The identity and times of a file that was read within the last moment with these contents. Forgets the file.
+    pub(super) fn take(&self, path: &Path, contents: &[u8]) -> Option<Stat> {
+        self.forget(path).filter(|read| read.is_new() && read.bytes == contents).map(|read| read.stat)
     }
 
     /// The identity and times of a file that was read with these contents, and is still the same by them now. Forgets the file.
@@ -64,14 +88,32 @@ impl JustRead {
 
     /// Forgets a file.
     pub(super) fn forget(&self, path: &Path) -> Option<Read> {
-        let mut all = self.all();
-        let at = all.iter().rposition(|read| read.is_of(path))?;
-        all.remove(at)
+        self.files().read.remove(path.as_os_str())
     }
 
-    fn all(&self) -> MutexGuard<'_, VecDeque<Read>> {
+    /// Forgets a file that has changed, and what is being read.
+    pub(super) fn changed(&self, path: &Path) {
+        let mut files = self.files();
+        files.read.remove(path.as_os_str());
+        files.changes += 1;
+    }
+
+    /// Forgets all files, since any of them may have changed.
+    pub(super) fn all_changed(&self) {
+        let mut files = self.files();
+        files.read.clear();
+        files.changes += 1;
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
         // Every change is complete before anything can panic.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Read {
+    fn is_new(&self) -> bool {
+        self.at.elapsed() < MOMENT
     }
 }
 
@@ -79,6 +121,10 @@ impl JustRead {
 mod tests {
     use super::*;
     use std::fs::{File, metadata};
+
+    fn put(read: &JustRead, path: &Path, bytes: &'static str, stat: Stat) {
+        read.put(read.begin(), path, bytes.into(), stat);
+    }
 
     #[test]
     #[allow(clippy::disallowed_methods)]
@@ -89,7 +135,7 @@ mod tests {
         let read = JustRead::default();
         let stat = || Some(Stat::of(&metadata(&path).unwrap()));
         // The file may change once more within the same times.
-        read.put(path.clone(), "old".into(), stat().unwrap());
+        put(&read, &path, "old", stat().unwrap());
         assert_eq!(read.of(&path), None);
         let age = |hours: u64| {
             let then = std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
@@ -98,18 +144,41 @@ mod tests {
         age(2);
         // A change of the times is a change, too: that of the status cannot be set, so an older stat is made up.
         let old = Stat::made_up(1);
-        read.put(path.clone(), "old".into(), old);
+        put(&read, &path, "old", old);
         assert_eq!(read.of(&path).as_deref(), Some(&b"old"[..]));
         assert_eq!(read.still(&path, b"old", stat), None, "it has changed");
         assert_eq!(read.still(&path, b"old", || Some(old)), None, "it is forgotten");
-        read.put(path.clone(), "old".into(), old);
+        put(&read, &path, "old", old);
         assert_eq!(read.still(&path, b"new", || Some(old)), None, "it has other contents");
-        read.put(path.clone(), "old".into(), old);
+        put(&read, &path, "old", old);
         assert_eq!(read.still(&path, b"old", || Some(old)), Some(old));
         for number in 0..=MOST {
-            read.put(PathBuf::from(number.to_string()), "x".into(), old);
+            put(&read, Path::new(&number.to_string()), "x", old);
         }
-        let known = read.all().len();
-        assert_eq!((known, read.of(Path::new("0"))), (MOST, None));
+        let known = read.files().read.len();
+        assert_eq!((known, read.of(Path::new(&MOST.to_string()))), (MOST, None));
+        for read in read.files().read.values_mut() {
+            read.at = Instant::now().checked_sub(MOMENT).unwrap();
+        }
+        put(&read, &path, "new", old);
+        assert_eq!(read.files().read.len(), 1);
+    }
+
+    #[test]
+    fn a_change_that_is_noticed_ends_what_was_read_and_what_is_being_read() {
+        let (read, path, old) = (JustRead::default(), Path::new("a"), Stat::made_up(1));
+        put(&read, path, "old", old);
+        assert_eq!(read.take(path, b"new"), None, "it has other contents");
+        assert_eq!(read.take(path, b"old"), None, "it is forgotten");
+        put(&read, path, "old", old);
+        assert_eq!(read.take(path, b"old"), Some(old));
+        for change in [&|read: &JustRead| read.changed(Path::new("a")), &JustRead::all_changed as &dyn Fn(&JustRead)] {
+            put(&read, path, "old", old);
+            let reading = read.begin();
+            change(&read);
+            assert_eq!(read.take(path, b"old"), None);
+            read.put(reading, path, "old".into(), old);
+            assert_eq!(read.take(path, b"old"), None, "the read began before the change");
+        }
     }
 }

@@ -38,6 +38,12 @@ impl Locks {
         Locked { locks: self, path: path.to_owned() }
     }
 
+    /// Locks this file, unless another operation has.
+    pub(super) fn try_lock(&self, path: &Path) -> Option<Locked<'_>> {
+        let is_free = self.state().locked.insert(path.to_owned());
+        is_free.then(|| Locked { locks: self, path: path.to_owned() })
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // Every change is one step.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -63,6 +63,10 @@ impl Inner {
             async move { looking(&path, move || sink.vigil.watch(&directory)).await }
         });
         stream::iter(watches).buffer_unordered(LOOKS_AT_ONCE).for_each(|_| std::future::ready(())).await;
+        if !due.new.is_empty() {
+            // What was read before a watch began may have changed unnoticed.
+            self.just_read.all_changed();
+        }
         let begun = Instant::now();
         let looks = self.files_of(&due).into_iter().map(|(directory, files)| {
             let sink = Arc::clone(self);
@@ -91,6 +95,10 @@ impl Inner {
     fn files_of(&self, due: &Due) -> HashMap<PathBuf, Files> {
         let mut directories: HashMap<PathBuf, Files> = HashMap::new();
         let state = self.state();
+        if due.is_whole {
+            // Changes may have been missed.
+            self.just_read.all_changed();
+        }
         let known = |path: &Path, written: &Written| (path.to_owned(), written.hash, written.stat);
         if due.is_whole || !due.directories.is_empty() {
             for path in state.revoked.keys().filter(|path| due.has_directory_of(path)) {
@@ -104,7 +112,8 @@ impl Inner {
             let is_revoked = state.revoked.contains_key(path);
             let written = state.written.get(path.as_path()).map(|written| known(path, written));
             if !is_revoked && written.is_none() {
-                // It is none of the sink's.
+                // It is none of the sink's, or not yet.
+                self.just_read.changed(path);
                 self.vigil.checks(path);
                 continue;
             }

@@ -48,6 +48,7 @@ use self::vigil::Vigil;
 use self::wanted::Wanted;
 use super::stamp::Stat;
 use crate::chain::CertChain;
+use crate::hash::Sha256;
 use crate::report::{Reporter, Reporters};
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
@@ -130,6 +131,13 @@ struct Written {
 
 type Hash = [u8; 32];
 
+impl Written {
+    /// The file of this staple.
+    fn of(staple: &Staple, stat: Option<Stat>) -> Self {
+        Written { hash: Sha256::of(staple.response()), subject: staple.chain().subject().clone(), stat }
+    }
+}
+
 /// The fate of the file of a withdrawn staple.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -206,6 +214,9 @@ impl FileSink {
 #[async_trait]
 impl StapleSink for FileSink {
     async fn deliver(&self, staple: &Staple, sites: &[Site]) -> Result<Delivered, SinkError> {
+        if self.has_recalled(staple, sites) {
+            return Ok(Delivered::Confirmed);
+        }
         let barred = Arc::new(barred(sites));
         // One after the other would let a directory that hangs delay the others.
         let deliveries = sites.iter().map(|site| {
@@ -254,7 +265,8 @@ impl StapleSink for FileSink {
     }
 
     async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
-        let clearings = sites.iter().map(|site| {
+        let unknown = sites.iter().filter(|site| !self.0.is_known_to_be_none(chain, site, now));
+        let clearings = unknown.map(|site| {
             let (sink, chain, site) = (Arc::clone(&self.0), chain.clone(), site.clone());
             let path = self.0.operated(&site);
             let clear = move |abandoned: &Abandoned| {
@@ -270,6 +282,10 @@ impl StapleSink for FileSink {
     /// Reports the removal of files that no delivery returns.
     fn report_to(&self, reporter: Reporter) {
         self.0.reporters.add(reporter);
+    }
+
+    fn read_ahead(&self, file: &Path, staple_file: Option<&Path>) {
+        self.0.read_ahead(file, staple_file);
     }
 
     async fn recall(&self, chain: &CertChain, sites: &[Site]) -> Option<Bytes> {
@@ -290,6 +306,11 @@ impl StapleSink for FileSink {
             }
         }
         None
+    }
+
+    fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
+        // At a start, nearly all staples are those in the files.
+        matches!(sites, [site] if self.0.has_just_read(staple, site))
     }
 
     async fn lost(&self) -> Lost {

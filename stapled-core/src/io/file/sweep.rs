@@ -36,6 +36,11 @@ impl Sweeper {
         }
     }
 
+    /// Whether the directory of this file was swept before.
+    pub(super) fn has_swept(&self, path: &Path) -> bool {
+        path.parent().is_some_and(|directory| self.swept().contains(directory))
+    }
+
     fn swept(&self) -> MutexGuard<'_, HashSet<PathBuf>> {
         // Every change is one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -15,6 +15,7 @@ use super::single::read_own;
 use super::{Inner, WithdrawFiles, Written, codes};
 use crate::chain::CertChain;
 use crate::hash::Sha256;
+use crate::io::certificate_file::staple_file_of;
 use crate::io::stamp::Stat;
 use crate::report::Report;
 use crate::severity::Severity;
@@ -59,6 +60,53 @@ impl Inner {
         }
     }
 
+    /// Reads the staple beside a certificate whose file was just read, for what follows.
+    pub(super) fn read_ahead(&self, file: &Path, staple_file: Option<&Path>) {
+        // A layout may have names that need the certificate, and other directories may hang.
+        let is_plain = self.layout.is_none() && self.withdraw == WithdrawFiles::Remove && self.wanted.has(file);
+        let path = staple_file.map_or_else(|| staple_file_of(file), Path::to_owned);
+        if !is_plain || path.parent() != file.parent() {
+            return;
+        }
+        let Some(_alone) = self.busy.try_lock(&path) else { return };
+        let reading = self.just_read.begin();
+        if let Ok(Some((bytes, stat))) = look_at(&path) {
+            self.just_read.put(reading, &path, bytes.into(), stat);
+        }
+    }
+
+    /// Whether the file of a site was read a moment ago, and is no leftover at this time.
+    pub(super) fn is_known_to_be_none(&self, chain: &CertChain, site: &Site, now: Timestamp) -> bool {
+        self.withdraw == WithdrawFiles::Remove
+            && self
+                .looked_for(site, chain)
+                .and_then(|path| self.just_read.of(&path))
+                .is_some_and(|bytes| leftover(chain, &bytes, now).is_none())
+    }
+
+    /// Records the delivery of a staple that was read from its file a moment ago. Returns false, and does nothing, if there is more to
+    /// do or to look at. Does not block.
+    pub(super) fn has_just_read(&self, staple: &Staple, site: &Site) -> bool {
+        if self.layout.is_some() || Place::of(site).is_barred() {
+            return false;
+        }
+        let Ok((path, _)) = self.place(site, &HashSet::new(), staple.chain().end_entity()) else { return false };
+        if !self.sweeper.has_swept(&path) {
+            return false;
+        }
+        let Some(_alone) = self.busy.try_lock(&path) else { return false };
+        // Under one lock: a change that is noticed finds the file here or there.
+        let mut state = self.state();
+        if state.revoked.contains_key(&path) {
+            return false;
+        }
+        let Some(stat) = self.just_read.take(&path, staple.response()) else { return false };
+        state.written.insert(path.as_path().into(), Box::new(Written::of(staple, Some(stat))));
+        drop(state);
+        self.vigil.add(&path);
+        true
+    }
+
     /// Removes a response that can be no staple of the certificate at this time from the path where servers look for one, whichever
     /// program wrote it. A file without which servers do not start stays.
     pub(super) fn clear_leftover(&self, chain: &CertChain, site: &Site, now: Timestamp, abandoned: &Abandoned) {
@@ -71,10 +119,11 @@ impl Inner {
             WithdrawFiles::Replace => return self.fill_vacancy(&path, site, abandoned),
         }
         // At a start, nearly all are staples that are used again.
+        let reading = self.just_read.begin();
         if let Ok(Some((bytes, stat))) = look_at(&path)
             && leftover(chain, &bytes, now).is_none()
         {
-            self.just_read.put(path, bytes.into(), stat);
+            self.just_read.put(reading, &path, bytes.into(), stat);
             return;
         }
         let Ok(found) = read_own(&path) else { return };
@@ -124,10 +173,9 @@ impl Inner {
             }
             self.accompany(path, certificate, staple.chain().end_entity())?;
         }
-        let written = Written { hash: Sha256::of(response), subject: staple.chain().subject().clone(), stat };
         let mut state = self.state();
         state.revoked.remove(path);
-        state.written.insert(path.into(), Box::new(written));
+        state.written.insert(path.into(), Box::new(Written::of(staple, stat)));
         drop(state);
         self.vigil.add(path);
         Ok(())

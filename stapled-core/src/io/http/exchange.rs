@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::url::{Host, Url};
+use ::url::Host;
 use bytes::{Bytes, BytesMut};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -26,7 +26,7 @@ use super::address::{AddressPolicy, Denied};
 use super::clients::Clients;
 use super::connect::{Body, ConnectDeadline, Meter, TooMuch};
 use super::resolve::Addresses;
-use super::url::printable;
+use super::url::{Target, printable};
 use super::{encoding, freshness, url};
 use crate::clock::Clock;
 use crate::fetch::{Answer, FetchError};
@@ -60,7 +60,7 @@ pub(super) struct Exchanger {
 
 /// One request.
 pub(super) struct Asked {
-    pub(super) url: Url,
+    pub(super) url: Target,
     /// The body of a POST; none for a GET.
     pub(super) body: Option<Bytes>,
     pub(super) accept: &'static str,
@@ -76,7 +76,7 @@ struct Reply {
 
 enum Said {
     Answer(Answer),
-    Redirection { to: Url, status: StatusCode },
+    Redirection { to: Target, status: StatusCode },
 }
 
 /// An attempt, with its address if it is bound to one.
@@ -89,7 +89,7 @@ impl Exchanger {
     /// Sends a request, follows redirections, and reads the answer.
     pub(super) async fn ask(&self, mut asked: Asked, limit: usize) -> Result<Answer, FetchError> {
         let deadline = Instant::now() + self.total;
-        let mut visited: HashSet<(Url, bool)> = HashSet::new();
+        let mut visited: HashSet<(String, bool)> = HashSet::new();
         let mut redirected_by: Option<String> = None;
         let mut bytes = 0usize;
         loop {
@@ -110,12 +110,12 @@ impl Exchanger {
                 Said::Redirection { to, status } => (to, status),
             };
             let url = asked.url.to_string();
-            visited.insert((asked.url, asked.body.is_some()));
+            visited.insert((url.clone(), asked.body.is_some()));
             asked.url = to;
             if status == StatusCode::SEE_OTHER {
                 asked.body = None;
             }
-            if visited.contains(&(asked.url.clone(), asked.body.is_some())) {
+            if visited.contains(&(asked.url.to_string(), asked.body.is_some())) {
                 return Err(FetchError::Redirect { url, why: "redirected in a circle".to_owned() });
             }
             if visited.len() > MAX_REDIRECTS {
@@ -193,7 +193,7 @@ impl Exchanger {
     }
 
     /// The host name that this fetcher resolves: none if the URL has an address, or if a proxy resolves the name.
-    fn resolved_host(&self, url: &Url) -> Option<String> {
+    fn resolved_host(&self, url: &Target) -> Option<String> {
         let Some(Host::Domain(name)) = url.host() else { return None };
         let uri: Uri = url.as_str().parse().ok()?;
         let is_proxied = self.proxy.as_ref().is_some_and(|proxy| proxy.intercept(&uri).is_some());
@@ -311,7 +311,7 @@ impl Exchanger {
     /// Reads the body within the limits on size, pauses and time.
     async fn read(
         &self,
-        url: &Url,
+        url: &Target,
         response: Response<Incoming>,
         limit: usize,
         deadline: Instant,
@@ -357,7 +357,7 @@ impl Exchanger {
         answer
     }
 
-    fn explain(&self, url: &Url, error: &legacy::Error) -> FetchError {
+    fn explain(&self, url: &Target, error: &legacy::Error) -> FetchError {
         let url = url.to_string();
         if let Some(denied) = cause::<Denied>(error) {
             return FetchError::Forbidden { url, why: denied.to_string() };
@@ -407,13 +407,13 @@ fn abandon(captured: &Captured) {
 }
 
 /// The target of a redirection.
-fn follow(from: &Url, response: &Response<Incoming>) -> Result<Url, FetchError> {
+fn follow(from: &Target, response: &Response<Incoming>) -> Result<Target, FetchError> {
     let bad = |why: String| FetchError::Redirect { url: from.to_string(), why };
     let Some(location) = response.headers().get(LOCATION) else {
         return Err(bad(format!("status {} without a location", response.status().as_u16())));
     };
     let location = location.to_str().map_err(|_| bad("the location is not ASCII".to_owned()))?;
-    url::join(from, location).map_err(|why| bad(format!("redirected to {}: {why}", printable(location))))
+    from.join(location).map_err(|why| bad(format!("redirected to {}: {why}", printable(location))))
 }
 
 /// Whether the connection ended before the first byte of an answer.

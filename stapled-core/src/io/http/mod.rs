@@ -30,7 +30,7 @@ use self::exchange::{Asked, Exchanger};
 use self::resolve::{Addresses, SystemResolver};
 #[cfg(feature = "https")]
 use self::tls::{TlsChoice, TlsClient};
-use self::url::printable;
+use self::url::{Target, printable};
 use crate::clock::{Clock, SystemClock};
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
 use crate::ocsp::OcspRequest;
@@ -342,7 +342,7 @@ impl OcspFetcher for HttpFetcher {
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let accept = "application/pkix-cert, application/pkcs7-mime, */*;q=0.5";
-        let asked = Asked { url: self.usable(url)?, body: None, accept, etag: None };
+        let asked = Asked { url: self.usable(url)?.into(), body: None, accept, etag: None };
         Ok(self.0.ask(asked, limit).await?.body.unwrap_or_default())
     }
 }
@@ -356,8 +356,8 @@ impl HttpFetcher {
         etag: Option<HeaderValue>,
     ) -> Result<Answer, FetchError> {
         let (url, body) = match method {
-            Method::Get => (with_request(&self.usable(url)?, request)?, None),
-            Method::Post => (self.usable(url)?, Some(Bytes::copy_from_slice(request.as_der()))),
+            Method::Get => (with_request(self.usable(url)?, request)?, None),
+            Method::Post => (self.usable(url)?.into(), Some(Bytes::copy_from_slice(request.as_der()))),
         };
         self.0.ask(Asked { url, body, accept: "application/ocsp-response", etag }, self.0.max_size).await
     }
@@ -368,7 +368,7 @@ impl HttpFetcher {
     }
 }
 
-fn with_request(url: &Url, request: &OcspRequest) -> Result<Url, FetchError> {
-    url::with_request(url, request)
-        .ok_or_else(|| FetchError::UnsupportedUrl { url: url.to_string(), why: "cannot be asked by GET".to_owned() })
+fn with_request(url: Url, request: &OcspRequest) -> Result<Target, FetchError> {
+    Target::with_request(url, request)
+        .map_err(|url| FetchError::UnsupportedUrl { url: url.into(), why: "cannot be asked by GET".to_owned() })
 }

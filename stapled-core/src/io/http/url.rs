@@ -1,8 +1,9 @@
 //! Untrusted URLs: which ones may be asked.
 
+use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use url::{Host, Position, Url};
+use url::{Host, Url};
 
 use super::address::AddressPolicy;
 use crate::describe::visible::without_credentials;
@@ -33,15 +34,52 @@ impl Parsed {
     }
 }
 
-/// The URL of a GET with this request. `None` if the URL cannot be asked by GET, or would be too long.
-pub(super) fn with_request(url: &Url, request: &OcspRequest) -> Option<Url> {
-    let whole = request.get_url(url.as_str())?;
-    // Only the path is new, so only the path is parsed.
-    let mut asked = url.clone();
-    asked.set_path(whole.get(url[..Position::BeforePath].len()..)?);
-    match asked.as_str() == whole && whole.len() <= MAX_URL {
-        true => Some(asked),
-        false => parse(&whole).ok(),
+/// The URL of one request.
+#[derive(Clone, Debug)]
+pub(super) struct Target {
+    /// That of the responder, for a GET with a request.
+    url: Url,
+    /// The whole URL of such a GET. Nobody needs its parts, so it is not parsed.
+    whole: Option<Box<str>>,
+}
+
+impl Target {
+    /// The URL of a GET with this request. Returns the URL if it cannot be asked by GET, or would be too long.
+    pub(super) fn with_request(url: Url, request: &OcspRequest) -> Result<Self, Url> {
+        match request.get_url(url.as_str()).filter(|whole| whole.len() <= MAX_URL) {
+            Some(whole) => Ok(Target { url, whole: Some(whole.into()) }),
+            None => Err(url),
+        }
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.whole.as_deref().unwrap_or(self.url.as_str())
+    }
+
+    pub(super) fn host(&self) -> Option<Host<&str>> {
+        self.url.host()
+    }
+
+    /// Follows a redirection from here.
+    pub(super) fn join(&self, location: &str) -> Result<Self, String> {
+        if location.len() > MAX_URL {
+            return Err(format!("a location longer than {MAX_URL} bytes"));
+        }
+        let whole = self.whole.as_deref().and_then(|whole| Url::parse(whole).ok());
+        let base = whole.as_ref().unwrap_or(&self.url);
+        Ok(check(base.join(location).map_err(|error| error.to_string())?)?.into())
+    }
+}
+
+impl From<Url> for Target {
+    fn from(url: Url) -> Self {
+        Target { url, whole: None }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -57,14 +95,6 @@ pub(super) fn parse(text: &str) -> Result<Url, String> {
     }
     let url = Url::parse(text).map_err(|error| error.to_string())?;
     check(url)
-}
-
-/// Follows a redirection from `base`.
-pub(super) fn join(base: &Url, location: &str) -> Result<Url, String> {
-    if location.len() > MAX_URL {
-        return Err(format!("a location longer than {MAX_URL} bytes"));
-    }
-    check(base.join(location).map_err(|error| error.to_string())?)
 }
 
 fn check(mut url: Url) -> Result<Url, String> {
@@ -88,7 +118,7 @@ fn check(mut url: Url) -> Result<Url, String> {
 }
 
 /// Checks an address that is written in a URL. Names are checked after they are resolved.
-pub(super) fn check_literal(url: &Url, policy: AddressPolicy) -> Result<(), FetchError> {
+pub(super) fn check_literal(url: &Target, policy: AddressPolicy) -> Result<(), FetchError> {
     let address = match url.host() {
         Some(Host::Ipv4(address)) => address.into(),
         Some(Host::Ipv6(address)) => address.into(),
@@ -122,8 +152,8 @@ mod tests {
             ("http://ocsp.example/a?b=c", None),
             ("ftp://ocsp.example/", None),
         ] {
-            let asked = parse(url).ok().and_then(|url| with_request(&url, &request));
-            let asked = asked.as_ref().map(Url::as_str);
+            let asked = parse(url).ok().and_then(|url| Target::with_request(url, &request).ok());
+            let asked = asked.as_ref().map(Target::as_str);
             assert_eq!(asked, expected.map(|expected| format!("{expected}{path}")).as_deref(), "{url}");
             // The same as if the whole was parsed.
             let whole = parse(url).ok().and_then(|url| parse(&request.get_url(url.as_str())?).ok());
@@ -173,10 +203,10 @@ mod tests {
             "http://[::1]/",
             "http://[::ffff:10.0.0.1]/",
         ] {
-            let url = parse(url).unwrap();
+            let url = parse(url).unwrap().into();
             assert!(matches!(check_literal(&url, deny), Err(FetchError::Forbidden { .. })), "{url}");
             assert!(check_literal(&url, AddressPolicy::default()).is_ok());
         }
-        assert!(check_literal(&parse("http://93.184.216.34/").unwrap(), deny).is_ok());
+        assert!(check_literal(&parse("http://93.184.216.34/").unwrap().into(), deny).is_ok());
     }
 }
