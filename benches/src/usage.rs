@@ -14,9 +14,9 @@ pub fn thread_cpu() -> Duration {
     elapsed(ClockId::ThreadCPUTime)
 }
 
-/// The resident memory of this process, in bytes.
+/// The resident memory that this process has taken, in bytes, without the pages of its program, which are read from its file.
 pub fn resident() -> u64 {
-    status("VmRSS:")
+    status("RssAnon:")
 }
 
 /// The largest resident memory of this process so far, in bytes.

@@ -103,7 +103,7 @@ impl Adder {
                 let done = self.in_time(self.deliver(&view, &staple)).await;
                 let ends = self.last_moment(staple.expires());
                 if done.is_err() && self.end_what_is_served(&view).await {
-                    view.delivery = Delivery::of_nothing(view.delivery.state.clone());
+                    view.delivery = Delivery::of_nothing(DeliveryState::clone(&view.delivery.state));
                 }
                 let task = lease.task();
                 self.note_delivery(task, &view, staple, done).or_else(|| Some(look_again(task, Due::At(ends))))
@@ -135,15 +135,22 @@ impl Adder {
     /// staple. `None`: the staple is to be delivered.
     pub(crate) fn take_over(&self, subject: &Subject, generation: u64) -> Option<Task> {
         let view = self.inventory.delivery(subject, self.number)?;
+        // The adder has begun to deliver, or has something to withdraw.
+        if view.delivery.may_serve() || view.delivery.since.is_some() {
+            return None;
+        }
         let Wanted::Staple(staple) = self.wanted(&view, self.journal.clock.now()) else { return None };
         let sites = one_by_one(&view.sites);
-        let has_it = catch_unwind(AssertUnwindSafe(|| self.sink.has_recalled(&staple, &sites)));
+        let Ok(has_it) = catch_unwind(AssertUnwindSafe(|| self.sink.has_recalled(&staple, &sites))) else {
+            self.journal.tell(EventKind::Internal { what: format!("{}: comparing its staple panicked", self.name) });
+            return None;
+        };
+        if !has_it {
+            return None;
+        }
         let task = queues::add_task(self.number, subject, generation);
         let ends = self.last_moment(staple.expires());
         let delivery = Delivery::new(Some((Arc::clone(&staple), view.sites.clone())), DeliveryState::Confirmed);
-        if !has_it.ok()? {
-            return None;
-        }
         let delivery = Delivery { follows: view.answered, ..delivery };
         let now = self.journal.clock.now();
         let is_lost = self.inventory.set_first_delivery(subject, self.number, view.losses, delivery, now)?;
@@ -235,7 +242,7 @@ impl Adder {
             }
             Ok(Delivered::NotWanted { code, what }) => {
                 let state = DeliveryState::NotWanted { code, what: what.clone() };
-                if view.delivery.state != state {
+                if *view.delivery.state != state {
                     let sink = Arc::clone(&self.name);
                     self.journal.tell_of(&view.about, EventKind::NotWanted { sink, code, what });
                 }
@@ -258,7 +265,7 @@ impl Adder {
         let sink = || Arc::clone(&self.name);
         self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink(), expires });
         let was_told =
-            matches!(&view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
+            matches!(&*view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
         if !was_told && let Some(what) = self.short_lived(view) {
             self.journal.tell_of(&view.about, EventKind::ShortLived { sink: sink(), what });
         }
@@ -268,8 +275,8 @@ impl Adder {
     async fn take_back(&self, lease: &Lease, view: &DeliveryView, why: Withdrawal) -> Option<Task> {
         let may_serve = view.delivery.may_serve();
         // An earlier process may have delivered a staple. The staple of a revoked certificate must not stay in service.
-        if !may_serve && (why != Withdrawal::Revoked || view.delivery.state == DeliveryState::Withdrawn) {
-            let state = self.never_served(view, why).unwrap_or_else(|| view.delivery.state.clone());
+        if !may_serve && (why != Withdrawal::Revoked || *view.delivery.state == DeliveryState::Withdrawn) {
+            let state = self.never_served(view, why).unwrap_or_else(|| DeliveryState::clone(&view.delivery.state));
             // This forgets a certificate without places.
             self.set_delivery(lease.task(), view, Delivery::of_nothing(state));
             return None;
@@ -303,7 +310,7 @@ impl Adder {
         let staple = view.staple.as_ref().filter(|_| why == Withdrawal::Expiring && view.standing == Standing::Good)?;
         let margin = self.sink.requirements().in_service().margin;
         // A staple that was in service until now, or that was reported as too short before, is not reported.
-        let is_news = match &view.delivery.state {
+        let is_news = match &*view.delivery.state {
             DeliveryState::Withdrawn if staple.expires().since(staple.this_update()) > margin => return None,
             DeliveryState::Failed { failure, .. } => *failure != SinkFailure::ExpiresTooSoon,
             _ => true,
@@ -383,14 +390,15 @@ impl Adder {
         let ends = had.ends().map(|ends| self.last_moment(ends)).filter(|ends| *ends > now);
         let mut again = ends.map_or(retry, |ends| retry.min(ends));
         let kind = error.failure();
-        let stands = matches!(view.delivery.state, DeliveryState::Failed { failure, .. } if failure == kind);
+        let stands = matches!(*view.delivery.state, DeliveryState::Failed { failure, .. } if failure == kind);
         let since = view.delivery.since.filter(|_| stands).unwrap_or(now);
         let is_told = !matches!(error, SinkError::NotYet { .. }) || now.since(since) >= GRACE;
         if !is_told {
             again = again.min(now + GRACE);
         }
         let served_until = had.served.as_ref().map(|(staple, _)| staple.expires()).filter(|until| *until > now);
-        let delivery = Delivery { state: DeliveryState::Failed { failure: kind, code, what: what.clone() }, ..had };
+        let state = DeliveryState::Failed { failure: kind, code, what: what.clone() };
+        let delivery = Delivery { state: state.into(), ..had };
         let delivery = delivery.again(again);
         self.set_delivery(task, view, delivery);
         if is_told {

@@ -27,10 +27,12 @@ mod replaced;
 #[cfg(feature = "responder")]
 mod served;
 mod settled;
+mod sites;
 pub mod standing;
 mod state;
 mod succession;
 mod ticket;
+mod usual;
 mod views;
 
 pub(crate) use count::Count;

@@ -402,20 +402,22 @@ impl Parser {
             lane::survive(&self.journal, panicked, kept).await?.ok()?
         };
         let is_of_source = self.inventory.sinks_of.get(source).is_some_and(|sinks| sinks.contains(&number));
-        let before = kept().await;
-        let weighed = before.clone().map(|kept| self.weigh(kept, chain, settled, pass));
-        if let Some(Ok(good)) = weighed {
+        let first = kept().await.map(|kept| self.weigh(kept, chain, settled, pass));
+        if let Some(Ok(good)) = first {
             return Some(good);
         }
         if is_of_source {
             self.clear_leftover_of(sink, site, chain).await;
         }
-        if let Some(Err((code, what))) = weighed
-            && kept().await == before
-        {
-            self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
+        // What is still there was not cleared.
+        let still = if first.is_some() { kept().await } else { None };
+        match self.weigh(still?, chain, settled, pass) {
+            Ok(good) => Some(good),
+            Err((code, what)) => {
+                self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
+                None
+            }
         }
-        None
     }
 
     /// Judges a kept response. The error is why it is not used.

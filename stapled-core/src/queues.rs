@@ -4,6 +4,7 @@
 //! *renew*.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use crate::inventory::{Displaced, SinkNumber, SourceNumber, source_of};
 use crate::scheduler::{Scheduler, SchedulerError, Step};
@@ -12,13 +13,20 @@ use crate::task::{Queue, Subject, Task};
 /// How many tasks one step puts at most.
 const CHUNK: usize = 1000;
 
-/// The queue of the parser for one source. Its subjects are locations. A source whose files hang delays no other.
-pub(crate) fn parse(source: SourceNumber) -> Queue {
-    parse_at(&source.to_string())
+/// Queues of the first sources or sinks. Each certificate's task has one of them, so they are made once.
+type First = LazyLock<[Queue; 16]>;
+
+fn first(queues: &'static First, number: usize, name: impl Fn(usize) -> String) -> Queue {
+    queues.get(number).cloned().unwrap_or_else(|| Queue::new(name(number)))
 }
 
-fn parse_at(source: &str) -> Queue {
-    Queue::new(format!("parse/{source}"))
+/// The queue of the parser for one source. Its subjects are locations. A source whose files hang delays no other.
+pub(crate) fn parse(source: SourceNumber) -> Queue {
+    static FIRST: First = LazyLock::new(|| std::array::from_fn(|source| Queue::new(name(source))));
+    fn name(source: SourceNumber) -> String {
+        format!("parse/{source}")
+    }
+    first(&FIRST, source, name)
 }
 
 /// The queue of issuers to fetch. Its subjects are caIssuers URLs.
@@ -38,11 +46,15 @@ pub(crate) fn responder_of(queue: &Queue) -> &str {
 
 /// The queue of the adder for one sink. A sink that hangs delays no other.
 pub(crate) fn add(sink: SinkNumber) -> Queue {
-    Queue::new(format!("add/{sink}"))
+    static FIRST: First = LazyLock::new(|| std::array::from_fn(|sink| Queue::new(name(sink))));
+    fn name(sink: SinkNumber) -> String {
+        format!("add/{sink}")
+    }
+    first(&FIRST, sink, name)
 }
 
 pub(crate) fn parse_task(location: &Subject, generation: u64) -> Task {
-    Task::new(parse_at(source_of(location)), location.clone()).generation(generation)
+    Task::new(parse(source_of(location)), location.clone()).generation(generation)
 }
 
 /// The task *add* for one sink.

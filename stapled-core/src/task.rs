@@ -1,7 +1,6 @@
 //! Tasks: what the scheduler holds and the stages take.
 
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 pub use crate::cause::Cause;
@@ -11,35 +10,38 @@ pub use stapled_ocsp::subject::Subject;
 
 /// The name of a queue. Queues come into being when something is put on them.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Queue(Arc<str>);
+pub struct Queue(
+    /// A name like that of a subject: cheap to copy and to look up.
+    Subject,
+);
 
 impl Queue {
     /// Takes the name.
-    pub fn new(name: impl Into<Arc<str>>) -> Self {
-        Queue(name.into())
+    pub fn new(name: impl Into<Box<str>>) -> Self {
+        Queue(Subject::new(name))
     }
 
     /// The name as text.
     pub fn as_str(&self) -> &str {
-        &self.0
+        self.0.as_str()
     }
 }
 
 impl fmt::Display for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
 impl fmt::Debug for Queue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(self.as_str(), f)
     }
 }
 
 impl From<&str> for Queue {
     fn from(name: &str) -> Self {
-        Queue(name.into())
+        Queue::new(name)
     }
 }
 

@@ -576,6 +576,63 @@ async fn a_response_that_was_left_behind_is_removed() {
     assert!(file.exists() && target.exists(), "a link stays");
 }
 
+/// What is read ahead is recalled and in service, without another look at it, in the plain case only.
+#[tokio::test]
+async fn what_was_read_ahead_is_in_service_if_nothing_is_to_be_done() {
+    let example = Example::new(&[24, 48]);
+    let (directory, path) = certificate("site.pem");
+    let file = directory.path().join("site.pem.ocsp");
+    let (staple, other) = (&example.staples[0], &example.staples[1]);
+    let plain = Site::file(&path);
+    let elsewhere = plain.clone().issuer(IssuerPlace::Elsewhere);
+    let sink = FileSink::new();
+    // The first delivery into a directory looks for half-written files there.
+    fs::write(directory.path().join("first.pem"), "certificate").unwrap();
+    fs::write(&file, &staple.response()[..]).unwrap();
+    sink.read_ahead(&path, None);
+    assert!(!sink.has_recalled(staple, std::slice::from_ref(&plain)), "the directory is new");
+    sink.deliver(staple, &[Site::file(directory.path().join("first.pem"))]).await.unwrap();
+    // The file may change again within the same times, until they are older.
+    let mut tries = 0;
+    let reads = |sink: &FileSink| sink.read_ahead(&path, None);
+    while {
+        reads(&sink);
+        !sink.has_recalled(staple, std::slice::from_ref(&plain))
+    } {
+        tries += 1;
+        assert!(tries < 200, "its times do not become older");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    reads(&sink);
+    let recalled = sink.recall(staple.chain(), std::slice::from_ref(&plain)).await;
+    assert_eq!(recalled.as_ref(), Some(staple.response()));
+    assert!(sink.has_recalled(staple, std::slice::from_ref(&plain)));
+    assert!(!sink.has_recalled(staple, std::slice::from_ref(&plain)), "it was not read again");
+    for (case, staple, sites) in [
+        ("another staple", other, vec![plain.clone()]),
+        ("several sites", staple, vec![plain.clone(), plain.clone()]),
+        ("the server finds no issuer", staple, vec![elsewhere]),
+        ("another file", staple, vec![plain.clone().staple_file(directory.path().join("x"))]),
+    ] {
+        reads(&sink);
+        assert!(!sink.has_recalled(staple, &sites), "{case}");
+        // It is not believed for the right one either, or not any more.
+        let _ = sink.has_recalled(staple, std::slice::from_ref(&plain));
+    }
+    // It is watched like a file that the sink wrote.
+    reads(&sink);
+    assert!(sink.has_recalled(staple, std::slice::from_ref(&plain)));
+    fs::remove_file(&file).unwrap();
+    let lost = tokio::time::timeout(Duration::from_secs(30), sink.lost()).await.unwrap();
+    assert!(
+        matches!(&lost, Lost::Changed(changes) if changes.iter().any(|change| change.found == Found::Withdrawn)),
+        "{lost:?}"
+    );
+    // A delivery that finds it changed writes it.
+    assert_eq!(sink.deliver(staple, &[plain]).await.unwrap(), Delivered::Confirmed);
+    assert_eq!(fs::read(&file).unwrap(), staple.response()[..]);
+}
+
 /// A directory that another user may rename can be replaced by a link to a directory of somebody else at any moment.
 #[test]
 fn a_directory_that_is_swapped_in_gets_nothing() {

@@ -140,7 +140,7 @@ async fn the_files_of_a_crt_store_are_found_from_the_socket_alone() {
         assert!(matches!(&site.material, Material::File(file) if **file == cert.path), "{site:?}");
         assert_eq!(site.served_as.as_deref(), Some("@web/site"));
         assert_eq!((&site.staple_file, site.staple_file_needed), (&Some(world.path("a.response").into()), true));
-        assert_eq!(site.issuer_lookup, IssuerLookup::In(root.clone()));
+        assert_eq!(site.issuer_lookup, IssuerLookup::In(root.as_path().into()));
         // A store has a response only if a line names it.
         let plain = sighting("@web/b.pem");
         assert!(matches!(&plain.material, Material::File(file) if **file == by_path.path), "{plain:?}");

@@ -11,6 +11,7 @@ use super::place::SourceNumber;
 use super::renewal_memory::RenewalMemory;
 use super::standing::Standing;
 use super::ticket::Questions;
+use super::usual::Shared;
 use crate::chain::CertChain;
 use crate::event::About;
 use crate::sink::Site;
@@ -29,7 +30,7 @@ pub(super) struct CertificateRecord {
     pub(super) places: Places,
     pub(super) first_seen: Timestamp,
     pub(super) staple: Option<Arc<Staple>>,
-    pub(super) standing: Standing,
+    pub(super) standing: Shared<Standing>,
     pub(super) since: Timestamp,
     /// When the CA last said that the certificate is good.
     pub(super) renewed: Option<Timestamp>,
@@ -40,7 +41,8 @@ pub(super) struct CertificateRecord {
     pub(super) unconfirmed: bool,
     /// How many times the renewal was put off since the last request, each time because the clock was set.
     pub(super) put_off: u8,
-    pub(super) questions: Questions,
+    /// The requests about it; none for most certificates.
+    questions: Option<Box<Questions>>,
     pub(super) deliveries: Few<SinkNumber, Delivery>,
     /// The sinks with a running delivery or withdrawal.
     pub(super) in_hand: Few<SinkNumber, ()>,
@@ -63,11 +65,11 @@ impl CertificateRecord {
             places: Places::default(),
             first_seen: inherited.map_or(now, |inherited| inherited.first_seen),
             staple: None,
-            standing: match (disowned, inherited) {
+            standing: Shared::from(match (disowned, inherited) {
                 (Some(disowned), _) => disowned.standing().unwrap_or(Standing::Waiting),
                 (None, Some(inherited)) => inherited.standing(),
                 (None, None) => Standing::Waiting,
-            },
+            }),
             since: inherited.map_or(now, |inherited| inherited.since),
             renewed: inherited.and_then(|inherited| inherited.renewed),
             next: None,
@@ -75,7 +77,7 @@ impl CertificateRecord {
             disowned: disowned.or(inherited.and_then(|inherited| inherited.disowned)),
             unconfirmed: inherited.is_some_and(|inherited| inherited.unconfirmed),
             put_off: 0,
-            questions: Questions::default(),
+            questions: None,
             deliveries: Few::default(),
             in_hand: Few::default(),
             past: inherited.map(|inherited| Box::new(inherited.past())),
@@ -87,6 +89,21 @@ impl CertificateRecord {
         let was_retired = self.places.is_empty();
         self.places.insert(location.clone(), (source, Arc::new(site)));
         was_retired
+    }
+
+    /// The requests about it.
+    pub(super) fn questions(&self) -> Questions {
+        self.questions.as_deref().copied().unwrap_or_default()
+    }
+
+    /// Changes what is recorded of the requests about it.
+    pub(super) fn change_questions(&mut self, change: impl FnOnce(&mut Questions)) {
+        let before = self.questions();
+        let mut questions = before;
+        change(&mut questions);
+        if questions != before {
+            self.questions = Some(Box::new(questions));
+        }
     }
 
     /// Removes a place. Returns the description from before, and whether that was the last place.
@@ -113,10 +130,10 @@ impl CertificateRecord {
     pub(super) fn set_standing(&mut self, standing: Standing, now: Timestamp) {
         // An answer that arrives after the certificate left its last place does not change its standing.
         let standing = if self.places.is_empty() { Standing::Retired } else { standing };
-        if std::mem::discriminant(&self.standing) != std::mem::discriminant(&standing) {
+        if std::mem::discriminant(&*self.standing) != std::mem::discriminant(&standing) {
             self.since = self.past.as_mut().and_then(|past| past.since_of(&standing)).unwrap_or(now);
         }
-        self.standing = standing;
+        self.standing = standing.into();
     }
 
     /// The state to hand to another inventory, with this standing. `sink_name` names the sinks, whose numbers differ there.

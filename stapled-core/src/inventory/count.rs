@@ -49,7 +49,7 @@ impl Inventory {
 
 impl Count {
     fn add(&mut self, entry: &CertificateRecord, now: Timestamp) {
-        match entry.standing {
+        match *entry.standing {
             Standing::Retired => return,
             Standing::Expired => {
                 self.certificates += 1;
@@ -64,7 +64,7 @@ impl Count {
         }
         self.certificates += 1;
         let failed =
-            entry.deliveries.values().filter(|delivery| matches!(delivery.state, DeliveryState::Failed { .. }));
+            entry.deliveries.values().filter(|delivery| matches!(*delivery.state, DeliveryState::Failed { .. }));
         self.undelivered += failed.count();
         self.next = self.next.into_iter().chain(entry.next).min();
     }

@@ -3,7 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::delivery::{Begun, Delivery, SinkNumber, Sites};
+use super::delivery::{Begun, Delivery, SinkNumber};
+use super::sites::Sites;
 use super::standing::{DeliveryState, Standing};
 use super::state::{Inventory, Known};
 use super::ticket::Ticket;
@@ -64,14 +65,14 @@ impl Inventory {
             chain: Arc::clone(&entry.chain),
             about: entry.about(),
             staple: entry.staple.clone(),
-            standing: entry.standing.clone(),
+            standing: Standing::clone(&entry.standing),
             since: entry.since,
             next: entry.next,
             sites,
             delivery: entry.deliveries.get(&sink).cloned().unwrap_or_default(),
             losses,
             unconfirmed: entry.unconfirmed,
-            answered: entry.questions.answered,
+            answered: entry.questions().answered,
         })
     }
 
@@ -137,7 +138,7 @@ impl Inventory {
         if is_new && delivery.served.is_some() {
             delivery.delivered = Some(now);
         }
-        let is_same = |state: &DeliveryState| std::mem::discriminant(state) == std::mem::discriminant(&delivery.state);
+        let is_same = |state: &DeliveryState| std::mem::discriminant(state) == std::mem::discriminant(&*delivery.state);
         let since = before.filter(|before| is_same(&before.state)).and_then(|before| before.since);
         delivery.since = since.or(Some(now));
         // A delivery that began inserted a record already, without a time.
@@ -169,7 +170,7 @@ impl Inventory {
         let mut known = self.known();
         for (subject, entry) in &mut known.certificates {
             for (sink, delivery) in entry.deliveries.iter_mut() {
-                let is_withdrawn = matches!(delivery.state, DeliveryState::Withdrawn | DeliveryState::Failed { .. });
+                let is_withdrawn = matches!(*delivery.state, DeliveryState::Withdrawn | DeliveryState::Failed { .. });
                 if !is_withdrawn || delivery.may_serve() || delivery.since.is_none_or(|since| since <= now) {
                     continue;
                 }
@@ -200,7 +201,7 @@ impl Inventory {
         *known.losses.entry(sink).or_default() += 1;
         for (subject, entry) in &mut known.certificates {
             let Some(delivery) = entry.deliveries.get_mut(&sink) else { continue };
-            if subjects.is_none() && matches!(entry.standing, Standing::Revoked { .. }) {
+            if subjects.is_none() && matches!(*entry.standing, Standing::Revoked { .. }) {
                 // The server may have reloaded a staple that was withdrawn from it.
                 *delivery = Delivery { since: Some(now), delivered: delivery.delivered, ..Delivery::default() };
                 lost.push((subject.clone(), entry.generation));

@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
+use super::sites::Sites;
 use super::standing::DeliveryState;
 use super::ticket::Ticket;
+use super::usual::Shared;
 use crate::sink::Site;
 use crate::staple::Staple;
 use crate::time::Timestamp;
-
-/// Sites, shared with the record of their certificate.
-pub(crate) type Sites = Box<[Arc<Site>]>;
 
 /// The number of a sink in its stapler.
 pub(crate) type SinkNumber = usize;
@@ -21,7 +20,7 @@ pub(crate) struct Delivery {
     pub(crate) served: Option<(Arc<Staple>, Sites)>,
     /// Deliveries that were begun and whose result is unknown: the server may serve their staples, too.
     pub(crate) begun: Option<Begun>,
-    pub(crate) state: DeliveryState,
+    pub(crate) state: Shared<DeliveryState>,
     /// When the next attempt is due.
     pub(crate) again: Option<Timestamp>,
     /// Since when the delivery is in this state. Only the inventory sets this field.
@@ -43,7 +42,7 @@ pub(crate) struct Begun {
 impl Delivery {
     /// The delivery to a server that is known to serve this staple.
     pub(crate) fn new(served: Option<(Arc<Staple>, Sites)>, state: DeliveryState) -> Self {
-        Delivery { served, state, ..Delivery::default() }
+        Delivery { served, state: state.into(), ..Delivery::default() }
     }
 
     /// The same delivery with the next attempt at this time.
@@ -53,7 +52,7 @@ impl Delivery {
 
     /// The delivery to a server that is not known to serve any staple.
     pub(crate) fn of_nothing(state: DeliveryState) -> Self {
-        Delivery { state, ..Delivery::default() }
+        Delivery { state: state.into(), ..Delivery::default() }
     }
 
     /// Whether the server is known to serve this staple.
@@ -74,8 +73,8 @@ impl Delivery {
 
     /// All sites for which the server may serve a staple.
     pub(crate) fn sites(&self) -> Sites {
-        let served = self.served.iter().flat_map(|(_, sites)| sites);
-        union(served.chain(self.begun.iter().flat_map(|begun| &begun.sites)))
+        let served = self.served.iter().flat_map(|(_, sites)| &**sites);
+        union(served.chain(self.begun.iter().flat_map(|begun| &*begun.sites)))
     }
 
     /// The same delivery, with the served staple no longer certain to be in service.
@@ -93,7 +92,7 @@ impl Delivery {
             Some(begun) => {
                 Begun { sites: union(begun.sites.iter().chain(sites)), ends: begun.ends.min(staple.expires()) }
             }
-            None => Begun { sites: sites.into(), ends: staple.expires() },
+            None => Begun { sites: sites.iter().cloned().collect(), ends: staple.expires() },
         }
     }
 }
@@ -105,5 +104,5 @@ fn union<'a>(sites: impl Iterator<Item = &'a Arc<Site>>) -> Sites {
             all.push(Arc::clone(site));
         }
     }
-    all.into()
+    all.into_iter().collect()
 }

@@ -54,7 +54,7 @@ impl Past {
     /// staple as before took it then.
     pub(super) fn complete(&mut self, sink: &str, delivery: &mut Delivery) {
         let Some(past) = self.deliveries.remove(sink) else { return };
-        if discriminant(&past.state) == discriminant(&delivery.state) {
+        if discriminant(&past.state) == discriminant(&*delivery.state) {
             delivery.since = past.since.or(delivery.since);
         }
         if delivery.served.is_none() || delivery.has(past.served.as_ref()) {
@@ -66,7 +66,7 @@ impl Past {
 impl PastDelivery {
     pub(super) fn of(delivery: &Delivery) -> Self {
         PastDelivery {
-            state: delivery.state.clone(),
+            state: DeliveryState::clone(&delivery.state),
             since: delivery.since,
             served: delivery.served.as_ref().map(|(staple, _)| Arc::clone(staple)),
             delivered: delivery.delivered,

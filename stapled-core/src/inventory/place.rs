@@ -11,10 +11,13 @@ pub(crate) type SourceNumber = usize;
 /// What is known about a place.
 #[derive(Debug)]
 pub(super) struct Place {
-    pub(super) source: SourceNumber,
+    source: u32,
+    is_pending: bool,
     pub(super) sighting: Sighting,
     pub(super) generation: u64,
-    state: State,
+    /// A state in which the place holds no certificate that wants a staple. None: it is pending, or holds the certificate that it
+    /// [`holds`](Place::holds).
+    other: Option<Box<PlaceState>>,
     pub(super) since: Timestamp,
     /// When the place is read again, if it is read before it changes.
     pub(super) again: Option<Timestamp>,
@@ -24,19 +27,26 @@ pub(super) struct Place {
     pub(super) past: Option<Box<(PlaceState, Timestamp)>>,
 }
 
-/// The state of a place, in as little memory as the usual ones need.
-#[derive(Debug)]
-enum State {
-    Pending,
-    /// The place holds the certificate that it [`holds`](Place::holds).
-    Holds,
-    Other(Box<PlaceState>),
-}
-
 impl Place {
     /// A place that was found at this time and is not parsed yet.
     pub(super) fn new(source: SourceNumber, sighting: Sighting, generation: u64, now: Timestamp) -> Self {
-        Place { source, sighting, generation, state: State::Pending, since: now, again: None, holds: None, past: None }
+        Place {
+            // No stapler has so many sources.
+            source: u32::try_from(source).unwrap_or(u32::MAX),
+            is_pending: true,
+            sighting,
+            generation,
+            other: None,
+            since: now,
+            again: None,
+            holds: None,
+            past: None,
+        }
+    }
+
+    /// The source that has it.
+    pub(super) fn source(&self) -> SourceNumber {
+        self.source as SourceNumber
     }
 
     /// Records a new state. `since` changes only if the state does.
@@ -45,27 +55,28 @@ impl Place {
             let past = self.past.take().filter(|past| past.0 == state);
             self.since = past.map_or(now, |past| past.1);
         }
-        self.state = match state {
-            PlaceState::Pending => State::Pending,
+        self.is_pending = state == PlaceState::Pending;
+        self.other = match state {
+            PlaceState::Pending => None,
             PlaceState::Holds(subject) => {
                 self.holds = Some(subject);
-                State::Holds
+                None
             }
-            other => State::Other(Box::new(other)),
+            other => Some(Box::new(other)),
         };
         self.again = again;
     }
 
     pub(super) fn state(&self) -> PlaceState {
-        match (&self.state, &self.holds) {
-            (State::Holds, Some(subject)) => PlaceState::Holds(subject.clone()),
-            (State::Pending | State::Holds, _) => PlaceState::Pending,
-            (State::Other(state), _) => PlaceState::clone(state),
+        match (&self.other, &self.holds) {
+            (Some(other), _) => PlaceState::clone(other),
+            (None, Some(subject)) if !self.is_pending => PlaceState::Holds(subject.clone()),
+            (None, _) => PlaceState::Pending,
         }
     }
 
     pub(super) fn is_pending(&self) -> bool {
-        matches!(self.state, State::Pending)
+        self.is_pending
     }
 }
 
@@ -74,7 +85,8 @@ pub(super) fn location(source: SourceNumber, name: &str) -> Subject {
     Subject::new(format!("{source}:{name}"))
 }
 
-/// The number of the source of a location, as text.
-pub(crate) fn source_of(location: &Subject) -> &str {
-    location.as_str().split_once(':').map_or("", |(source, _)| source)
+/// The number of the source of a location.
+pub(crate) fn source_of(location: &Subject) -> SourceNumber {
+    let number = location.as_str().split_once(':').and_then(|(source, _)| source.parse().ok());
+    number.unwrap_or(SourceNumber::MAX)
 }

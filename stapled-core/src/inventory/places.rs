@@ -38,7 +38,7 @@ impl Inventory {
         hidden: impl Fn(&str) -> bool,
     ) -> Vec<Subject> {
         let known = self.known();
-        let of_source = known.places.iter().filter(|(_, place)| place.source == source);
+        let of_source = known.places.iter().filter(|(_, place)| place.source() == source);
         let gone = of_source.filter(|(location, place)| !present.contains(*location) && !hidden(&place.sighting.name));
         gone.map(|(location, _)| location.clone()).collect()
     }
@@ -68,7 +68,7 @@ impl Inventory {
 
     /// Forgets the versions of a source's places, so that the next scan reports all of them as changed.
     pub(crate) fn forget_versions(&self, source: SourceNumber) {
-        for place in self.known().places.values_mut().filter(|place| place.source == source) {
+        for place in self.known().places.values_mut().filter(|place| place.source() == source) {
             place.sighting.version = Version::new([]);
         }
     }

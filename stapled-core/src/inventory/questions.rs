@@ -52,11 +52,11 @@ impl Inventory {
     pub(crate) fn ask(&self, subject: &Subject) -> Option<Ticket> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
-        if matches!(entry.standing, Standing::Retired) {
+        if matches!(*entry.standing, Standing::Retired) {
             return None;
         }
-        entry.questions.asked = entry.questions.asked.next();
-        Some(entry.questions.asked)
+        entry.change_questions(|questions| questions.asked = questions.asked.next());
+        Some(entry.questions().asked)
     }
 
     /// The certificates that want a staple and match `fits`, in the order of their names.
@@ -65,7 +65,7 @@ impl Inventory {
         let fitting = known
             .certificates
             .values()
-            .filter(|entry| !matches!(entry.standing, Standing::Retired) && fits(&entry.about(), &entry.chain));
+            .filter(|entry| !matches!(*entry.standing, Standing::Retired) && fits(&entry.about(), &entry.chain));
         let select = |entry: &CertificateRecord| Selected {
             chain: Arc::clone(&entry.chain),
             generation: entry.generation,
@@ -80,21 +80,21 @@ impl Inventory {
 
     /// The ticket of the newest request about a certificate.
     pub(crate) fn asked(&self, subject: &Subject) -> Ticket {
-        self.known().certificates.get(subject).map(|entry| entry.questions.asked).unwrap_or_default()
+        self.known().certificates.get(subject).map(|entry| entry.questions().asked).unwrap_or_default()
     }
 
     /// Records that the CA was asked after this request, regardless of the result.
     pub(crate) fn set_answered(&self, subject: &Subject, ticket: Ticket) {
         let _told = self.tell_when_done();
         if let Some(entry) = self.known().certificates.get_mut(subject) {
-            entry.questions.answered = entry.questions.answered.max(ticket);
+            entry.change_questions(|questions| questions.answered = questions.answered.max(ticket));
         }
     }
 
     /// Records that a request about a certificate brought no believed answer.
     pub(crate) fn set_in_vain(&self, subject: &Subject) {
         if let Some(entry) = self.known().certificates.get_mut(subject) {
-            entry.questions.in_vain = true;
+            entry.change_questions(|questions| questions.in_vain = true);
         }
     }
 
@@ -102,18 +102,18 @@ impl Inventory {
     pub(crate) fn progress(&self, subject: &Subject, ticket: Ticket) -> Progress {
         let known = self.known();
         let Some(entry) = known.certificates.get(subject) else { return Progress::Gone };
-        if matches!(entry.standing, Standing::Retired) {
+        if matches!(*entry.standing, Standing::Retired) {
             return Progress::Gone;
         }
         let is_in_line = |sink: &SinkNumber| {
             let Some(delivery) = entry.deliveries.get(sink) else { return false };
             delivery.follows >= ticket
-                || delivery.state == DeliveryState::Confirmed && delivery.has(entry.staple.as_ref())
+                || *delivery.state == DeliveryState::Confirmed && delivery.has(entry.staple.as_ref())
         };
         let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
-        match entry.questions.answered >= ticket {
+        match entry.questions().answered >= ticket {
             // Without a believed answer, servers receive nothing new.
-            true if entry.questions.in_vain => Progress::InVain(Box::new(self.status(&known, entry))),
+            true if entry.questions().in_vain => Progress::InVain(Box::new(self.status(&known, entry))),
             true if are_in_line() => Progress::Done(Box::new(self.status(&known, entry))),
             _ => Progress::Open,
         }
@@ -135,8 +135,8 @@ impl Inventory {
 
     fn is_tried(&self, entry: &CertificateRecord) -> bool {
         let is_tried =
-            |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| delivery.state != DeliveryState::Pending);
-        match entry.standing {
+            |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| *delivery.state != DeliveryState::Pending);
+        match *entry.standing {
             Standing::Waiting => false,
             Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),
             _ => true,
@@ -172,13 +172,13 @@ impl Inventory {
         let mut known = self.known();
         let entry = known.certificates.get_mut(subject)?;
         // A later time was recorded by a clock that was wrong.
-        let last = entry.questions.doubted.filter(|last| *last <= now + interval);
+        let last = entry.questions().doubted.filter(|last| *last <= now + interval);
         let next = match last {
             Some(planned) if planned > now => planned,
             Some(last) => now.max(last + interval),
             None => now,
         };
-        entry.questions.doubted = Some(next);
+        entry.change_questions(|questions| questions.doubted = Some(next));
         Some(next.since(now))
     }
 }

@@ -69,11 +69,11 @@ impl Inventory {
             about: entry.about(),
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
-            standing: entry.standing.clone(),
+            standing: Standing::clone(&entry.standing),
             next: entry.next,
             disowned: entry.disowned.map(Disowned::this_update),
             put_off: entry.put_off,
-            wants_fresh: entry.unconfirmed || entry.questions.is_open(),
+            wants_fresh: entry.unconfirmed || entry.questions().is_open(),
             memory: entry.memory.clone(),
             sinks: self.sinks_of_entry(entry),
             retired: entry.places.is_empty(),
@@ -86,10 +86,10 @@ impl Inventory {
         let known = self.known();
         let is_concerned = |entry: &CertificateRecord| match which {
             Recheck::All => true,
-            Recheck::Expired => entry.standing == Standing::Expired,
+            Recheck::Expired => *entry.standing == Standing::Expired,
         };
         let with_urgency = known.certificates.values().filter(|entry| is_concerned(entry)).map(|entry| {
-            let is_urgent = entry.unconfirmed || entry.questions.is_open();
+            let is_urgent = entry.unconfirmed || entry.questions().is_open();
             (Arc::clone(&entry.chain), entry.generation, is_urgent)
         });
         let mut certificates: Vec<_> = with_urgency.collect();
@@ -122,7 +122,7 @@ impl Inventory {
         entry.memory = memory;
         entry.disowned = entry.disowned.map(Disowned::undone);
         entry.unconfirmed = false;
-        entry.questions.in_vain = false;
+        entry.change_questions(|questions| questions.in_vain = false);
         entry.put_off = 0;
         entry.next = Some(next);
         entry.set_standing(Standing::Good, now);
@@ -214,7 +214,7 @@ impl Inventory {
             entry.memory = RenewalMemory { asked_at: entry.memory.asked_at, ..RenewalMemory::default() };
         }
         // The renewer sets this again if the request brought no believed answer.
-        entry.questions.in_vain = false;
+        entry.change_questions(|questions| questions.in_vain = false);
         entry.next = next;
         entry.set_standing(standing, now);
         let sinks = self.sinks_of_entry(entry);

@@ -52,5 +52,5 @@ impl Inventory {
 }
 
 fn is_not_yet(delivery: &super::delivery::Delivery) -> bool {
-    matches!(delivery.state, DeliveryState::Failed { failure: SinkFailure::NotYet, .. })
+    matches!(*delivery.state, DeliveryState::Failed { failure: SinkFailure::NotYet, .. })
 }

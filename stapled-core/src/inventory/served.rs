@@ -11,14 +11,18 @@ impl Inventory {
     /// The chains of the certificates that want a staple, in no order.
     pub(crate) fn chains(&self) -> Vec<Arc<CertChain>> {
         let known = self.known();
-        let entries = known.certificates.values().filter(|entry| entry.standing != Standing::Retired);
+        let entries = known.certificates.values().filter(|entry| *entry.standing != Standing::Retired);
         entries.map(|entry| Arc::clone(&entry.chain)).collect()
     }
 
     /// The standing of a certificate. `None`: it is not known any more.
     pub(crate) fn standing_of(&self, subject: &Subject) -> Option<Standing> {
         let known = self.known();
-        known.certificates.get(subject).map(|entry| entry.standing.clone()).filter(|at| *at != Standing::Retired)
+        known
+            .certificates
+            .get(subject)
+            .map(|entry| Standing::clone(&entry.standing))
+            .filter(|at| *at != Standing::Retired)
     }
 
     /// Whether every place that was found has been parsed.

@@ -43,7 +43,7 @@ impl Inventory {
     pub(crate) fn place(&self, location: &Subject, generation: u64) -> Option<(SourceNumber, Sighting)> {
         let known = self.known();
         let place = known.places.get(location).filter(|place| place.generation == generation)?;
-        Some((place.source, place.sighting.clone()))
+        Some((place.source(), place.sighting.clone()))
     }
 
     /// The fault that the last read of a place found, if there was one.
@@ -93,7 +93,7 @@ impl Inventory {
         let mut known = self.known();
         let subject = chain.subject().clone();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
-        let source = place.source;
+        let source = place.source();
         let held = place.holds.clone().filter(|held| *held != subject);
         place.set_state(PlaceState::Holds(subject.clone()), None, now);
         let displaced = held.and_then(|held| self.displace(&mut known, location, &held, now));
@@ -108,7 +108,7 @@ impl Inventory {
             .entry(subject)
             .or_insert_with(|| Box::new(CertificateRecord::new(chain, generation, inherited.as_ref(), disowned, now)));
         let revived = entry.enter(location, source, site);
-        if matches!(entry.standing, Standing::Expired | Standing::Retired) {
+        if matches!(*entry.standing, Standing::Expired | Standing::Retired) {
             // The certificate has returned, or the clock was wrong before: only certificates within their validity are
             // settled.
             entry.set_standing(entry.standing_within_validity(now), now);

@@ -65,7 +65,7 @@ impl Inventory {
     /// sink wants the certificate, as where servers read files alone.
     pub(super) fn is_felt(&self, known: &Known, entry: &CertificateRecord, sink: SinkNumber) -> bool {
         let wants = |sink: &SinkNumber| {
-            let state = entry.deliveries.get(sink).map(|delivery| &delivery.state);
+            let state = entry.deliveries.get(sink).map(|delivery| &*delivery.state);
             !matches!(state, Some(DeliveryState::NotWanted { .. }))
         };
         let is_live = |sink: &SinkNumber| self.live.contains(sink);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::standing::ProblemStatus;
+use super::standing::{ProblemStatus, Standing};
 use super::state::Inventory;
 use crate::certificate::Certificate;
 use crate::task::Subject;
@@ -18,7 +18,7 @@ impl Inventory {
         let mut inherited = old.inherited.clone();
         let mut issuers: Vec<Arc<Certificate>> = Vec::new();
         for (subject, entry) in &old.certificates {
-            let is_as_it_was = || entry.inherited_as(entry.standing.clone(), |sink| from.sink_name(sink));
+            let is_as_it_was = || entry.inherited_as(Standing::clone(&entry.standing), |sink| from.sink_name(sink));
             inherited.entry(subject.clone()).or_insert_with(is_as_it_was);
             let issuer = entry.chain.issuer();
             if !issuers.iter().any(|known| known == issuer) {

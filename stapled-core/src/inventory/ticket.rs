@@ -14,7 +14,7 @@ impl Ticket {
 }
 
 /// The requests about one certificate.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Questions {
     pub(super) asked: Ticket,
     pub(super) answered: Ticket,

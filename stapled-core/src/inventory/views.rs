@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::certificate_record::{CertificateRecord, Places, about};
 use super::place::Place;
-use super::standing::{CertificateStatus, DeliveryStatus, PlaceStatus, ProblemStatus, Standing};
+use super::standing::{CertificateStatus, DeliveryState, DeliveryStatus, PlaceStatus, ProblemStatus, Standing};
 use super::state::{Inventory, Known};
 use crate::chain::CertChain;
 use crate::event::About;
@@ -80,7 +80,7 @@ impl Inventory {
             let delivery = entry.deliveries.get(&sink);
             DeliveryStatus {
                 sink: self.sink_name(sink),
-                state: delivery.map(|delivery| delivery.state.clone()).unwrap_or_default(),
+                state: delivery.map(|delivery| DeliveryState::clone(&delivery.state)).unwrap_or_default(),
                 since: delivery.and_then(|delivery| delivery.since).unwrap_or(entry.since),
                 delivered: delivery.and_then(|delivery| delivery.delivered),
                 again: delivery.and_then(|delivery| delivery.again),
@@ -91,12 +91,12 @@ impl Inventory {
         CertificateStatus {
             about: entry.about(),
             chain: Arc::clone(&entry.chain),
-            standing: entry.standing.clone(),
+            standing: Standing::clone(&entry.standing),
             since: entry.since,
             next: entry.next,
             renewed: entry.renewed,
             // The staple of an expired certificate is kept only in case the clock is wrong.
-            staple: entry.staple.clone().filter(|_| entry.standing != Standing::Expired),
+            staple: entry.staple.clone().filter(|_| *entry.standing != Standing::Expired),
             deliveries: deliveries.collect(),
         }
     }

@@ -41,9 +41,9 @@ const MOST_HANGING: usize = 1024;
 /// How many threads of a runtime do such work for each processor. Two, since work that waits for the disk needs no processor.
 const THREADS: usize = 2;
 const MOST_THREADS: usize = 16;
-/// How long one of them rests when no work waits: at a start, a certificate's three pieces come at intervals that are shorter than
-/// waking a thread takes, so those of this time are done together.
-const REST: Duration = Duration::from_micros(250);
+/// How long one of them rests when no work waits. What comes meanwhile is done together: a switch between threads takes longer than most
+/// pieces of work.
+const REST: Duration = Duration::from_millis(1);
 /// How long work waits for one of these threads before it gets a thread of its own.
 const TO_A_THREAD: Duration = Duration::from_millis(10);
 /// The stack of a thread, in bytes.

@@ -1,6 +1,7 @@
 //! Where servers look for the issuer of a certificate.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::version::Version;
 
@@ -12,7 +13,7 @@ pub enum IssuerLookup {
     #[default]
     Beside,
     /// In this file.
-    In(PathBuf),
+    In(Arc<Path>),
     /// Nowhere.
     Nowhere,
 }

@@ -121,12 +121,12 @@ verdict              \"valid\" or \"invalid\"
             this_update: Some(facts.this_update),
             next_update: facts.next_update,
             produced_at: Some(facts.produced_at),
-            responder: Some(facts.responder.clone()),
+            responder: Some(facts.responder.to_string()),
             delegated: facts.delegated,
             signature_algorithm: Some(facts.signature_algorithm.to_owned()),
             serial: None,
             certificate: None,
-            warnings: facts.warnings.clone(),
+            warnings: facts.warnings.to_vec(),
         }
         .about(chain)
     }

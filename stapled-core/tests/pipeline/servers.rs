@@ -156,6 +156,65 @@ async fn a_kept_response_that_is_good_is_used_without_a_question() {
     }
 }
 
+/// A staple that the sink has since before is recorded without a delivery, and withdrawn at its end like any other.
+#[tokio::test(start_paused = true)]
+async fn a_kept_response_that_is_in_service_is_not_delivered() {
+    let world = World::new();
+    world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    let kept = world.server.response_of("a.test");
+    for (has, panics, deliveries) in [(true, false, 0), (false, false, 1), (true, true, 1)] {
+        let server = Arc::new(Server::new(world.clock.clone()));
+        *server.keeps.lock().unwrap() = kept.clone();
+        server.has.store(has, Ordering::SeqCst);
+        server.looking_panics.store(panics, Ordering::SeqCst);
+        let again = World {
+            server,
+            record: Arc::default(),
+            ca: world.ca.clone(),
+            list: world.list.clone(),
+            clock: world.clock.clone(),
+        };
+        let inventory = again.start();
+        again.pass(MINUTE).await;
+        assert_eq!(again.server.deliveries.load(Ordering::SeqCst), deliveries, "{has} {panics}");
+        assert_eq!((again.server.response_of("a.test"), again.record.count("delivered")), (kept.clone(), 1));
+        let status = inventory.certificates().remove(0);
+        assert_eq!(status.deliveries[0].state, DeliveryState::Confirmed);
+        assert!(status.deliveries[0].delivered.is_some() && status.deliveries[0].served_until.is_some());
+    }
+    // Its end comes while the CA is down.
+    let last = World { server: Arc::new(Server::new(world.clock.clone())), record: Arc::default(), ..world };
+    *last.server.keeps.lock().unwrap() = kept.clone();
+    last.server.has.store(true, Ordering::SeqCst);
+    last.ca.set(Mood::Down);
+    last.start();
+    last.pass(20 * DAY).await;
+    assert_eq!((last.server.deliveries.load(Ordering::SeqCst), last.server.response_of("a.test")), (0, None));
+    assert_eq!(*last.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
+}
+
+/// A certificate that comes to a second place while its first one is settled has both served.
+#[tokio::test(start_paused = true)]
+async fn a_kept_response_in_service_at_one_place_is_delivered_to_the_next_one() {
+    let world = World::new();
+    let issued = world.add("a.test");
+    world.start();
+    world.pass(MINUTE).await;
+    let kept = world.server.response_of("a.test");
+    let again = World { server: Arc::new(Server::new(world.clock.clone())), record: Arc::default(), ..world };
+    *again.server.keeps.lock().unwrap() = kept.clone();
+    again.server.has.store(true, Ordering::SeqCst);
+    again.start();
+    again.pass(MINUTE).await;
+    assert_eq!(again.server.deliveries.load(Ordering::SeqCst), 0);
+    again.list.put("b.test", &with_issuer(&issued, &again.ca));
+    again.pass(2 * HOUR).await;
+    let (_, _, names) = again.server.serves.lock().unwrap()["a.test"].clone();
+    assert_eq!(names, ["a.test", "b.test"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_that_loses_its_staples_while_one_is_delivered_gets_that_again() {
     let world = World::new();

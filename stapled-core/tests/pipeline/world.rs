@@ -259,6 +259,9 @@ pub(crate) struct Server {
     restarted: Notify,
     losses: Mutex<Vec<Lost>>,
     pub(crate) keeps: Mutex<Option<Bytes>>,
+    /// Whether what it keeps is in service.
+    pub(crate) has: AtomicBool,
+    pub(crate) looking_panics: AtomicBool,
     pub(crate) requirements: Requirements,
 }
 
@@ -279,6 +282,8 @@ impl Server {
             restarted: Notify::new(),
             losses: Mutex::default(),
             keeps: Mutex::default(),
+            has: AtomicBool::new(false),
+            looking_panics: AtomicBool::new(false),
             requirements: Requirements::default(),
         }
     }
@@ -366,6 +371,17 @@ impl StapleSink for Shared<Server> {
 
     async fn recall(&self, _: &CertChain, _: &[Site]) -> Option<Bytes> {
         self.0.keeps.lock().unwrap().clone()
+    }
+
+    fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
+        assert!(!self.0.looking_panics.load(Ordering::SeqCst), "a sink with a bug");
+        let has = self.0.has.load(Ordering::SeqCst) && self.0.keeps.lock().unwrap().as_ref() == Some(staple.response());
+        if has {
+            let names = sites.iter().map(|site| site.served_as.to_string()).collect();
+            let name = staple.chain().end_entity().name().to_owned();
+            self.0.serves.lock().unwrap().insert(name, (staple.response().clone(), staple.expires(), names));
+        }
+        has
     }
 
     async fn lost(&self) -> Lost {

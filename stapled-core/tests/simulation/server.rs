@@ -272,6 +272,23 @@ impl StapleSink for Sink {
         }
     }
 
+    fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
+        let world = &*self.world;
+        let certificate = world.pool.by_der(staple.chain().end_entity().as_der());
+        let serves_it = |site: &Site| {
+            let served = self.server().served(&site.served_as, certificate);
+            served.is_some_and(|served| served.response == *staple.response())
+        };
+        match *self.server().memory.lock().unwrap() {
+            Memory::Panics => injected_panic(world),
+            Memory::WhatItServes if sites.iter().all(serves_it) => {
+                let _busy = self.begin(certificate);
+                world.watch.delivering(world, self.number, certificate, staple, sites).is_some()
+            }
+            _ => false,
+        }
+    }
+
     async fn lost(&self) -> Lost {
         loop {
             let next = self.server().lost.lock().unwrap().pop_front();

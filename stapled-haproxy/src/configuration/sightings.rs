@@ -40,7 +40,7 @@ pub(super) fn sightings<'a>(certificates: impl Iterator<Item = &'a Served>, look
         sighting.staple_file = served.staple.as_deref().map(Arc::from);
         sighting.staple_file_needed = served.is_staple_named;
         sighting.issuer_lookup = match &served.issuer {
-            Some(issuer) => IssuerLookup::In(issuer.clone()),
+            Some(issuer) => IssuerLookup::In(issuer.as_path().into()),
             None => IssuerLookup::Nowhere,
         };
         sighting.issuer_chains = chains;

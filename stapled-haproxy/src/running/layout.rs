@@ -137,7 +137,10 @@ impl Layout {
         Some(Beside {
             staple: extra.staple(file).map(path),
             is_staple_named: false,
-            issuer: extra.issuer(file).map(path).map_or(IssuerLookup::Nowhere, IssuerLookup::In),
+            issuer: extra
+                .issuer(file)
+                .map(path)
+                .map_or(IssuerLookup::Nowhere, |issuer| IssuerLookup::In(issuer.into())),
             chains: chains.clone(),
         })
     }
@@ -175,7 +178,7 @@ impl Beside {
         Beside {
             staple: served.staple.clone(),
             is_staple_named: served.is_staple_named,
-            issuer: served.issuer.clone().map_or(IssuerLookup::Nowhere, IssuerLookup::In),
+            issuer: served.issuer.as_deref().map_or(IssuerLookup::Nowhere, |issuer| IssuerLookup::In(issuer.into())),
             chains: served.chains.clone(),
         }
     }

@@ -197,7 +197,7 @@ impl Matches {
         let sighting = match places.layout.beside(name, path) {
             Some(beside) => {
                 if let IssuerLookup::In(issuer) = &beside.issuer {
-                    self.stamps.push((issuer.clone(), Stamp::of(issuer)));
+                    self.stamps.push((issuer.to_path_buf(), Stamp::of(issuer)));
                 }
                 beside.add(sighting, chains)
             }

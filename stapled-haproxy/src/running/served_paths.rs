@@ -179,7 +179,7 @@ fn adapted(sighting: Sighting, views: &[View<'_>], chains: &mut Chains) -> Sight
     };
     // The usual places need no change.
     let has_usual_staple = joined.staple.as_ref().is_none_or(|staple| *staple == staple_file_of(file));
-    let has_usual_issuer = joined.issuer == IssuerLookup::In(issuer_file_of(file));
+    let has_usual_issuer = joined.issuer == IssuerLookup::In(issuer_file_of(file).into());
     if has_usual_staple && !joined.is_staple_named && has_usual_issuer && joined.chains.is_none() {
         return sighting;
     }

@@ -70,10 +70,13 @@ async fn sightings_have_the_files_that_haproxy_reads() {
     let places = |name: &str| (sightings[name].staple_file.clone(), sightings[name].issuer_lookup.clone());
     assert_eq!(
         places(&named("")),
-        (Some(PathBuf::from(named(".ocsp")).into()), IssuerLookup::In(named(".issuer").into()))
+        (Some(PathBuf::from(named(".ocsp")).into()), IssuerLookup::In(PathBuf::from(named(".issuer")).into()))
     );
     assert_eq!(places(&named(" (@s/x)")), (None, IssuerLookup::Nowhere));
-    assert_eq!(places(&named(" (@s/y)")), (Some(world.path("o").into()), IssuerLookup::In(world.path("ca.pem"))));
+    assert_eq!(
+        places(&named(" (@s/y)")),
+        (Some(world.path("o").into()), IssuerLookup::In(world.path("ca.pem").into()))
+    );
     let needed: Vec<bool> = sightings.values().map(|sighting| sighting.staple_file_needed).collect();
     assert_eq!(needed, [false, false, true, false]);
     // The one whose key the line names is a server's, whatever the certificate says of itself.

@@ -19,6 +19,7 @@ struct Facts<D> {
     sha1: OnceLock<Hashes>,
     sha256: OnceLock<Hashes>,
     key: Prepared,
+    name: OnceLock<Arc<str>>,
     /// The newest is the last.
     delegates: Mutex<Vec<Arc<D>>>,
 }
@@ -41,6 +42,7 @@ impl<D> AsIssuer<D> {
             sha1: OnceLock::new(),
             sha256: OnceLock::new(),
             key: Prepared::default(),
+            name: OnceLock::new(),
             delegates: Mutex::default(),
         };
         self.0.get_or_init(|| Box::new(none()))
@@ -49,6 +51,11 @@ impl<D> AsIssuer<D> {
     /// Where the issuer's key is kept in the provider's form.
     pub(super) fn key(&self) -> &Prepared {
         &self.facts().key
+    }
+
+    /// The name of the issuer, for the facts about each of its responses.
+    pub(super) fn name(&self, name: &str) -> Arc<str> {
+        Arc::clone(self.facts().name.get_or_init(|| name.into()))
     }
 
     /// The hashes of the issuer with this name and key, whose facts these are.

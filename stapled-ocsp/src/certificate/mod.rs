@@ -1,5 +1,6 @@
 //! Reads X.509 certificates (RFC 5280), as far as stapling needs them.
 
+mod alike;
 mod as_issuer;
 mod description;
 mod name;

@@ -7,6 +7,7 @@ use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::oid_registry as oids;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
+use super::alike;
 use super::as_issuer::{AsIssuer, Hashes};
 use super::name::{display_name, name_in_words, name_key, printable, same_name};
 use crate::der::{
@@ -69,23 +70,22 @@ pub struct Certificate {
     serial: Part,
     not_before: Timestamp,
     not_after: Timestamp,
-    /// The error of a time of the validity whose form is not that of RFC 5280.
-    odd_time: Option<Box<CertificateError>>,
+    /// What few certificates have.
+    odd: Option<Box<Odd>>,
     is_ca: bool,
     key_usage: Option<KeyUsage>,
     extended_key_usage: Option<ExtendedKeyUsage>,
     /// The OCSP URLs, and then the caIssuers URLs.
-    urls: Box<[String]>,
+    urls: Arc<[String]>,
     /// How many of them are OCSP URLs.
-    ocsp_urls: usize,
+    ocsp_urls: u8,
     must_staple: bool,
     ocsp_no_check: bool,
-    unknown_critical_extension: Option<Box<str>>,
     subject_key_id: Option<Part>,
     authority_key_id: Option<Part>,
     /// Whether authorityKeyIdentifier names the issuer's certificate, by its issuer or its serial number.
     names_certificate: bool,
-    name: Box<str>,
+    name: Name,
     as_issuer: AsIssuer<Delegate>,
 }
 
@@ -94,6 +94,28 @@ pub struct Certificate {
 pub(crate) struct Delegate {
     pub(crate) certificate: Certificate,
     pub(crate) certified: Verified,
+}
+
+/// What few certificates have.
+#[derive(Clone, Default)]
+struct Odd {
+    /// The error of a time of the validity whose form is not that of RFC 5280.
+    time: Option<CertificateError>,
+    unknown_critical_extension: Option<String>,
+}
+
+/// A name for people.
+#[derive(Clone)]
+enum Name {
+    /// It is in the certificate as it is shown.
+    In(Part),
+    Other(Box<str>),
+}
+
+impl Default for Name {
+    fn default() -> Self {
+        Name::Other(Box::default())
+    }
 }
 
 /// The bits of keyUsage that allow signatures.
@@ -187,23 +209,25 @@ impl Certificate {
             serial: range(der::shortest_integer(parsed.tbs_certificate.raw_serial())),
             not_before: Timestamp::from_unix(parsed.validity().not_before.timestamp()),
             not_after: Timestamp::from_unix(parsed.validity().not_after.timestamp()),
-            odd_time: odd_time(tbs)?.map(Box::new),
+            odd: None,
             is_ca: false,
             key_usage: None,
             extended_key_usage: None,
-            urls: Box::default(),
+            urls: Arc::default(),
             ocsp_urls: 0,
             must_staple: false,
             ocsp_no_check: false,
-            unknown_critical_extension: None,
             subject_key_id: None,
             authority_key_id: None,
             names_certificate: false,
-            name: Box::default(),
+            name: Name::default(),
             as_issuer: AsIssuer::new(),
             der: bytes.into(),
         };
-        certificate.read_extensions(&parsed)?;
+        if let Some(time) = odd_time(tbs)? {
+            certificate.odd().time = Some(time);
+        }
+        certificate.read_extensions(&parsed, range)?;
         for extension in parsed.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::SubjectKeyIdentifier(id) => certificate.subject_key_id = Some(range(id.0)),
@@ -215,13 +239,18 @@ impl Certificate {
                 _ => {}
             }
         }
-        if certificate.name.is_empty() {
-            certificate.name = display_name(parsed.subject()).into();
+        if certificate.name().is_empty() {
+            certificate.name = Name::Other(display_name(parsed.subject()).into());
         }
         Ok(certificate)
     }
 
-    fn read_extensions(&mut self, parsed: &X509Certificate<'_>) -> Result<(), CertificateError> {
+    /// `range` is the place of a part of the bytes.
+    fn read_extensions(
+        &mut self,
+        parsed: &X509Certificate<'_>,
+        range: impl Fn(&[u8]) -> Part,
+    ) -> Result<(), CertificateError> {
         let malformed = |what: &str| CertificateError::Malformed(format!("the extension {what} cannot be read"));
         let mut seen: Vec<&[u8]> = Vec::new();
         let (mut ocsp_urls, mut ca_issuers_urls) = (Vec::new(), Vec::new());
@@ -266,10 +295,14 @@ impl Certificate {
                 }
                 ParsedExtension::SubjectAlternativeName(names) => {
                     let first = names.general_names.iter().find_map(|name| match name {
-                        GeneralName::DNSName(name) => Some(printable(name)),
+                        GeneralName::DNSName(name) => Some((*name, printable(name))),
                         _ => None,
                     });
-                    self.name = first.unwrap_or_default().into();
+                    self.name = match first {
+                        Some((name, shown)) if *name == *shown => Name::In(range(name.as_bytes())),
+                        Some((_, shown)) => Name::Other(shown.into()),
+                        None => Name::default(),
+                    };
                 }
                 // Extensions that decide about trust must be readable. Errors in other extensions are ignored.
                 ParsedExtension::ParseError { .. }
@@ -282,15 +315,19 @@ impl Certificate {
                 }
                 ParsedExtension::UnsupportedExtension { .. } if oid == OCSP_NOCHECK => self.ocsp_no_check = true,
                 ParsedExtension::UnsupportedExtension { .. } if extension.critical => {
-                    self.unknown_critical_extension = Some(oid::dotted(oid).into());
+                    self.odd().unknown_critical_extension = Some(oid::dotted(oid));
                 }
                 _ => {}
             }
         }
-        self.ocsp_urls = ocsp_urls.len();
+        self.ocsp_urls = u8::try_from(ocsp_urls.len()).unwrap_or(u8::MAX);
         ocsp_urls.append(&mut ca_issuers_urls);
-        self.urls = ocsp_urls.into();
+        self.urls = alike::shared(ocsp_urls);
         Ok(())
+    }
+
+    fn odd(&mut self) -> &mut Odd {
+        self.odd.get_or_insert_default()
     }
 
     pub(super) fn part(&self, part: &Part) -> &[u8] {
@@ -305,7 +342,10 @@ impl Certificate {
 
     /// A name for people: the first DNS name, or else the common name, or else the whole subject.
     pub fn name(&self) -> &str {
-        &self.name
+        match &self.name {
+            Name::In(part) => str::from_utf8(self.part(part)).unwrap_or_default(),
+            Name::Other(name) => name,
+        }
     }
 
     /// The DER of the subject's name.
@@ -356,7 +396,7 @@ impl Certificate {
     /// The error of a time of the validity whose form is not that of RFC 5280 §4.1.2.5: UTCTime as `YYMMDDHHMMSSZ`, or
     /// GeneralizedTime as `YYYYMMDDHHMMSSZ`. OpenSSL's clients refuse certificates with other forms.
     pub(crate) fn odd_time(&self) -> Option<&CertificateError> {
-        self.odd_time.as_deref()
+        self.odd.as_ref()?.time.as_ref()
     }
 
     /// Whether the certificate is a CA's, by its basicConstraints.
@@ -367,13 +407,13 @@ impl Certificate {
     /// The URLs of the responders (RFC 5280 §4.2.2.1, id-ad-ocsp), in the certificate's order; at most eight. White
     /// space around a URL is removed. Credentials are replaced by `***`; the stapler does not use such a URL.
     pub fn ocsp_urls(&self) -> &[String] {
-        self.urls.get(..self.ocsp_urls).unwrap_or_default()
+        self.urls.get(..usize::from(self.ocsp_urls)).unwrap_or_default()
     }
 
     /// The URLs of the issuer's certificate (RFC 5280 §4.2.2.1, id-ad-caIssuers), in the certificate's order; at most
     /// eight.
     pub fn ca_issuers_urls(&self) -> &[String] {
-        self.urls.get(self.ocsp_urls..).unwrap_or_default()
+        self.urls.get(usize::from(self.ocsp_urls)..).unwrap_or_default()
     }
 
     /// Whether clients refuse the certificate without a staple (RFC 7633).
@@ -404,7 +444,7 @@ impl Certificate {
 
     /// The object identifier of a critical extension that this crate does not know, in dotted form.
     pub fn unknown_critical_extension(&self) -> Option<&str> {
-        self.unknown_critical_extension.as_deref()
+        self.odd.as_ref()?.unknown_critical_extension.as_deref()
     }
 
     /// Whether this certificate's authorityKeyIdentifier is the subjectKeyIdentifier of `issuer` (RFC 5280 §4.2.1.1).
@@ -492,6 +532,11 @@ impl Certificate {
         )
     }
 
+    /// The name for people of this issuer, which the facts about its responses share.
+    pub(crate) fn shared_name(&self) -> Arc<str> {
+        self.as_issuer.name(self.name())
+    }
+
     /// The hashes of this issuer in CertIDs.
     pub(crate) fn issuer_hashes(&self, hash: provider::Hash) -> Hashes {
         self.as_issuer.hashes(hash, self.subject(), self.public_key())
@@ -528,7 +573,7 @@ impl Eq for Certificate {}
 
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Certificate").field("name", &self.name).field("serial", &self.serial_hex()).finish()
+        f.debug_struct("Certificate").field("name", &self.name()).field("serial", &self.serial_hex()).finish()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The contents of a judged response.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ocsp::CertId;
@@ -16,7 +17,7 @@ pub struct Facts {
     /// The time at or before which newer information will be available.
     pub next_update: Option<Timestamp>,
     /// The signer's name.
-    pub responder: String,
+    pub responder: Arc<str>,
     /// Whether the signer is a delegate of the issuer rather than the issuer itself.
     pub delegated: bool,
     /// The end of the signer's own validity, for a delegate.
@@ -26,11 +27,11 @@ pub struct Facts {
     /// The CertID of the answer, as the responder spelled it.
     pub cert_id: CertId,
     /// The number of SingleResponses in the response.
-    pub single_responses: usize,
+    pub single_responses: u32,
     /// Whether the signer's certificate is not in the response, so that clients could not verify the response.
     pub foreign_delegate: bool,
     /// Oddities of the response that do not make it invalid, as messages.
-    pub warnings: Vec<String>,
+    pub warnings: Box<[String]>,
 }
 
 impl Facts {

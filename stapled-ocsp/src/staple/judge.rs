@@ -95,18 +95,45 @@ impl Judge<'_, Timestamp> {
     /// The first rule that the response breaks. Weak algorithms and keys are checked last, so a
     /// [`Refusal::WeakSignature`] means that nothing else is wrong.
     pub fn judge(&self, response: impl Into<Bytes>) -> Result<Judgement, Refusal> {
-        judge(&response.into(), self.about, self.at, &self.policy, self.nonce, self.delegates)
+        judge(response.into(), self.about, self.at, &self.policy, self.nonce, self.delegates)
     }
 }
 
 fn judge(
-    response: &Bytes,
+    response: Bytes,
     about: About<'_>,
     at: Timestamp,
     policy: &JudgePolicy,
     nonce: Option<&[u8]>,
     delegates: &[Certificate],
 ) -> Result<Judgement, Refusal> {
+    let Examined { status, facts, smaller } = examine(&response, about, at, policy, nonce, delegates)?;
+    // A staple keeps the bytes as they were received, if they are in the smallest form: a copy would need memory of its own.
+    let response = smaller.unwrap_or(response);
+    let is_good = status == CertStatus::Good && !facts.foreign_delegate;
+    let good = is_good.then(|| match about {
+        About::Chain(chain) => Good::Chain(Staple { chain: chain.clone(), response, facts: facts.clone() }),
+        About::Named(named) => Good::Named(NamedStaple { certificate: named.clone(), response, facts: facts.clone() }),
+    });
+    Ok(Judgement { status, facts, good })
+}
+
+/// The contents of a response that is accepted.
+struct Examined {
+    status: CertStatus,
+    facts: Facts,
+    /// The smallest form of the response, if it was received in another one.
+    smaller: Option<Bytes>,
+}
+
+fn examine(
+    response: &[u8],
+    about: About<'_>,
+    at: Timestamp,
+    policy: &JudgePolicy,
+    nonce: Option<&[u8]>,
+    delegates: &[Certificate],
+) -> Result<Examined, Refusal> {
     check_size(response, policy.max_received)?;
     let basic = match OcspResponse::from_der(response)? {
         OcspResponse::Basic(basic) => basic,
@@ -117,8 +144,8 @@ fn judge(
         return Err(Refusal::UnsupportedVersion { version: basic.version });
     }
     let signer = Signer::find(&basic, about.issuer(), at, policy, delegates)?;
-    let smallest = smallest_form(response, &basic, signer.certificate);
-    check_size(&smallest, policy.max_size)?;
+    let smaller = Some(basic.with_certificate_alone(signer.certificate)).filter(|smallest| smallest != response);
+    check_size(smaller.as_deref().unwrap_or(response), policy.max_size)?;
     check_extensions("the response", &basic.extensions)?;
     check_nonce(&basic.extensions, nonce)?;
     let single = select(&basic, about)?;
@@ -142,24 +169,12 @@ fn judge(
         responder_not_after: signer.not_after,
         signature_algorithm: signer.signature.algorithm,
         cert_id: single.cert_id.clone(),
-        single_responses: basic.responses.len(),
+        // A response has a limit of size.
+        single_responses: u32::try_from(basic.responses.len()).unwrap_or(u32::MAX),
         foreign_delegate: signer.foreign,
-        warnings,
+        warnings: warnings.into(),
     };
-    let is_good = single.status == CertStatus::Good && !facts.foreign_delegate;
-    let (response, of_staple) = (smallest, facts.clone());
-    let good = is_good.then(|| match about {
-        About::Chain(chain) => Good::Chain(Staple { chain: chain.clone(), response, facts: of_staple }),
-        About::Named(named) => Good::Named(NamedStaple { certificate: named.clone(), response, facts: of_staple }),
-    });
-    Ok(Judgement { status: single.status, facts, good })
-}
-
-/// The response with the signer's certificate and no other. A response that was received in this form is shared, not
-/// copied.
-fn smallest_form(response: &Bytes, basic: &BasicResponse<'_>, certificate: Option<&[u8]>) -> Bytes {
-    let smallest = basic.with_certificate_alone(certificate);
-    if smallest == *response { response.clone() } else { Bytes::from(smallest) }
+    Ok(Examined { status: single.status, facts, smaller: smaller.map(Bytes::from) })
 }
 
 fn check_size(response: &[u8], limit: usize) -> Result<(), Refusal> {

@@ -6,6 +6,7 @@
 //! every certificate that fits the responderID, and takes the best of those that give the right to sign.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::refusal::Refusal;
 use super::verified::JudgePolicy;
@@ -30,7 +31,7 @@ const MAX_OTHERS: usize = 16;
 
 /// The signer of a response, with the right to sign it.
 pub(super) struct Signer<'a> {
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// The signer's signature on the response.
     pub(super) signature: Verified,
     /// The issuer's signature on a delegate's certificate.
@@ -84,7 +85,7 @@ impl<'a> Signer<'a> {
 
     fn issuer(issuer: &Certificate, signature: Verified) -> Self {
         Signer {
-            name: issuer.name().to_owned(),
+            name: issuer.shared_name(),
             signature,
             certified: None,
             not_after: None,
@@ -231,7 +232,7 @@ impl<'s, 'a> Search<'s, 'a> {
             issuer.remember_delegate(delegate, certified);
         }
         Ok(Signer {
-            name: responder,
+            name: responder.into(),
             signature,
             certified: Some(certified),
             not_after: Some(not_after),

@@ -374,7 +374,7 @@ fn delegates_with_the_issuers_name_or_key_need_their_own_right() {
     let reissued = Authority::root("Judged CA").existing_key(Arc::clone(case.ca.key())).create().unwrap();
     let judgement = case.judge_with(&case.good_by(embedded(&reissued)), &JudgePolicy::default()).unwrap();
     assert!(!judgement.facts.delegated && judgement.facts.responder_not_after.is_none());
-    assert_eq!(judgement.facts.responder, "Judged CA");
+    assert_eq!(*judgement.facts.responder, *"Judged CA");
 }
 
 #[test]

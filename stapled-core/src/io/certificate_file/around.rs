@@ -52,7 +52,7 @@ impl Around {
     ) -> Self {
         let (file, is_looked_in) = match &sighting.issuer_lookup {
             IssuerLookup::Beside => (issuer_file_of(path), true),
-            IssuerLookup::In(file) => (file.clone(), true),
+            IssuerLookup::In(file) => (file.to_path_buf(), true),
             IssuerLookup::Nowhere => (issuer_file_of(path), false),
         };
         // Most certificates have no such file: one look is enough for them. A link that leads nowhere is there, too.
@@ -244,7 +244,7 @@ mod tests {
         let bundle = format!("{}{issuer}", world.certificate);
         let elsewhere = world.path("there/ca.pem");
         world.write("a.pem.issuer", &issuer);
-        let told = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::In(elsewhere.clone());
+        let told = |sighting: &mut Sighting| sighting.issuer_lookup = IssuerLookup::In(elsewhere.as_path().into());
         assert_eq!(world.place(&world.certificate, told), IssuerPlace::Elsewhere);
         assert_eq!(world.place(&bundle, told), IssuerPlace::SameFile);
         world.write("there/ca.pem", &issuer);

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
+use super::written::{Hash, hash_of};
 use crate::io::stamp::Stat;
 use crate::time::Timestamp;
 
@@ -36,8 +37,15 @@ struct Files {
 #[derive(Debug)]
 pub(super) struct Read {
     at: Instant,
-    bytes: Bytes,
+    contents: Contents,
     stat: Stat,
+}
+
+/// The contents of a file: once they are handed out, their hash is enough.
+#[derive(Debug)]
+enum Contents {
+    Here(Bytes),
+    HandedOut(Hash),
 }
 
 /// A read that has begun. A change that is noticed meanwhile makes it worthless.
@@ -66,24 +74,39 @@ impl JustRead {
         if files.read.len() >= MOST {
             return;
         }
-        files.read.insert(path.as_os_str().to_owned(), Read { at: Instant::now(), bytes, stat });
+        let read = Read { at: Instant::now(), contents: Contents::Here(bytes), stat };
+        files.read.insert(path.as_os_str().to_owned(), read);
     }
 
-    /// The contents of a file that was read within the last moment.
-    pub(super) fn of(&self, path: &Path) -> Option<Bytes> {
+    /// Whether this is true of the contents of a file that was read within the last moment.
+    pub(super) fn is(&self, path: &Path, is_so: impl FnOnce(&[u8]) -> bool) -> bool {
         let files = self.files();
-        let read = files.read.get(path.as_os_str()).filter(|read| read.is_new())?;
-        Some(read.bytes.clone())
+        let read = files.read.get(path.as_os_str()).filter(|read| read.is_new());
+        read.is_some_and(|read| matches!(&read.contents, Contents::Here(bytes) if is_so(bytes)))
     }
 
-    /// The identity and times of a file that was read within the last moment with these contents. Forgets the file.
-    pub(super) fn take(&self, path: &Path, contents: &[u8]) -> Option<Stat> {
-        self.forget(path).filter(|read| read.is_new() && read.bytes == contents).map(|read| read.stat)
+    /// Hands out the contents of a file that was read within the last moment, once. They are not copied, since each staple is kept.
+    pub(super) fn hand_out(&self, path: &Path) -> Option<Bytes> {
+        let mut files = self.files();
+        let read = files.read.get_mut(path.as_os_str()).filter(|read| read.is_new())?;
+        let hash = match &read.contents {
+            Contents::Here(bytes) => hash_of(bytes),
+            Contents::HandedOut(_) => return None,
+        };
+        match std::mem::replace(&mut read.contents, Contents::HandedOut(hash)) {
+            Contents::Here(bytes) => Some(bytes),
+            Contents::HandedOut(_) => None,
+        }
     }
 
-    /// The identity and times of a file that was read with these contents, and is still the same by them now. Forgets the file.
-    pub(super) fn still(&self, path: &Path, contents: &[u8], now: impl FnOnce() -> Option<Stat>) -> Option<Stat> {
-        self.forget(path).filter(|read| read.bytes == contents && now() == Some(read.stat)).map(|read| read.stat)
+    /// The identity and times of a file that was read within the last moment with contents of this hash. Forgets the file.
+    pub(super) fn take(&self, path: &Path, hash: &Hash) -> Option<Stat> {
+        self.forget(path).filter(|read| read.is_new() && read.hash() == *hash).map(|read| read.stat)
+    }
+
+    /// The identity and times of a file that was read with contents of this hash, and is still the same by them now. Forgets the file.
+    pub(super) fn still(&self, path: &Path, hash: &Hash, now: impl FnOnce() -> Option<Stat>) -> Option<Stat> {
+        self.forget(path).filter(|read| read.hash() == *hash && now() == Some(read.stat)).map(|read| read.stat)
     }
 
     /// Forgets a file.
@@ -115,6 +138,13 @@ impl Read {
     fn is_new(&self) -> bool {
         self.at.elapsed() < MOMENT
     }
+
+    fn hash(&self) -> Hash {
+        match &self.contents {
+            Contents::Here(bytes) => hash_of(bytes),
+            Contents::HandedOut(hash) => *hash,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -136,7 +166,7 @@ mod tests {
         let stat = || Some(Stat::of(&metadata(&path).unwrap()));
         // The file may change once more within the same times.
         put(&read, &path, "old", stat().unwrap());
-        assert_eq!(read.of(&path), None);
+        assert_eq!(read.hand_out(&path), None);
         let age = |hours: u64| {
             let then = std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
             File::options().write(true).open(&path).unwrap().set_modified(then).unwrap();
@@ -145,18 +175,20 @@ mod tests {
         // A change of the times is a change, too: that of the status cannot be set, so an older stat is made up.
         let old = Stat::made_up(1);
         put(&read, &path, "old", old);
-        assert_eq!(read.of(&path).as_deref(), Some(&b"old"[..]));
-        assert_eq!(read.still(&path, b"old", stat), None, "it has changed");
-        assert_eq!(read.still(&path, b"old", || Some(old)), None, "it is forgotten");
+        assert!(read.is(&path, |bytes| bytes == b"old") && !read.is(&path, |bytes| bytes == b"new"));
+        assert_eq!(read.hand_out(&path).as_deref(), Some(&b"old"[..]));
+        assert_eq!(read.hand_out(&path), None, "once");
+        assert_eq!(read.still(&path, &hash_of(b"old"), stat), None, "it has changed");
+        assert_eq!(read.still(&path, &hash_of(b"old"), || Some(old)), None, "it is forgotten");
         put(&read, &path, "old", old);
-        assert_eq!(read.still(&path, b"new", || Some(old)), None, "it has other contents");
+        assert_eq!(read.still(&path, &hash_of(b"new"), || Some(old)), None, "it has other contents");
         put(&read, &path, "old", old);
-        assert_eq!(read.still(&path, b"old", || Some(old)), Some(old));
+        assert_eq!(read.still(&path, &hash_of(b"old"), || Some(old)), Some(old));
         for number in 0..=MOST {
             put(&read, Path::new(&number.to_string()), "x", old);
         }
         let known = read.files().read.len();
-        assert_eq!((known, read.of(Path::new(&MOST.to_string()))), (MOST, None));
+        assert_eq!((known, read.hand_out(Path::new(&MOST.to_string()))), (MOST, None));
         for read in read.files().read.values_mut() {
             read.at = Instant::now().checked_sub(MOMENT).unwrap();
         }
@@ -168,17 +200,17 @@ mod tests {
     fn a_change_that_is_noticed_ends_what_was_read_and_what_is_being_read() {
         let (read, path, old) = (JustRead::default(), Path::new("a"), Stat::made_up(1));
         put(&read, path, "old", old);
-        assert_eq!(read.take(path, b"new"), None, "it has other contents");
-        assert_eq!(read.take(path, b"old"), None, "it is forgotten");
+        assert_eq!(read.take(path, &hash_of(b"new")), None, "it has other contents");
+        assert_eq!(read.take(path, &hash_of(b"old")), None, "it is forgotten");
         put(&read, path, "old", old);
-        assert_eq!(read.take(path, b"old"), Some(old));
+        assert_eq!(read.take(path, &hash_of(b"old")), Some(old));
         for change in [&|read: &JustRead| read.changed(Path::new("a")), &JustRead::all_changed as &dyn Fn(&JustRead)] {
             put(&read, path, "old", old);
             let reading = read.begin();
             change(&read);
-            assert_eq!(read.take(path, b"old"), None);
+            assert_eq!(read.take(path, &hash_of(b"old")), None);
             read.put(reading, path, "old".into(), old);
-            assert_eq!(read.take(path, b"old"), None, "the read began before the change");
+            assert_eq!(read.take(path, &hash_of(b"old")), None, "the read began before the change");
         }
     }
 }

@@ -16,10 +16,10 @@ use super::blocking::looking;
 use super::place::directory_of;
 use super::single::read_existing;
 use super::vigil::Due;
-use super::{Hash, Inner, LOOK_SHARE, Written};
+use super::written::{Hash, Written, hash_of};
+use super::{Inner, LOOK_SHARE};
 use crate::clock::{Clock, SystemClock};
-use crate::hash::Sha256;
-use crate::io::stamp::Stat;
+use crate::io::stamp::{Mark, Stat};
 use crate::sink::lost::{Change, Found};
 
 /// The largest number of changes that one check reports. The next check reports the others.
@@ -32,13 +32,13 @@ const LOOKS_AT_ONCE: usize = 16;
 #[derive(Default)]
 struct Files {
     revoked: Vec<PathBuf>,
-    written: Vec<(PathBuf, Hash, Option<Stat>)>,
+    written: Vec<(PathBuf, Hash, Option<Mark>)>,
 }
 
 /// The result of checking one file.
 enum Looked {
     /// The file has the contents that the sink wrote. The value is its identity and times, if they are reliable.
-    Same(Option<Stat>),
+    Same(Option<Mark>),
     /// Another program changed the file.
     Changed(Found),
     /// The file cannot be checked now.
@@ -105,12 +105,12 @@ impl Inner {
                 directories.entry(directory_of(path).to_owned()).or_default().revoked.push(path.clone());
             }
             for (path, written) in state.written.iter().filter(|(path, _)| due.has_directory_of(path)) {
-                directories.entry(directory_of(path).to_owned()).or_default().written.push(known(path, written));
+                directories.entry(directory_of(&path).to_owned()).or_default().written.push(known(&path, written));
             }
         }
         for path in due.files.iter().filter(|path| !due.has_directory_of(path)) {
             let is_revoked = state.revoked.contains_key(path);
-            let written = state.written.get(path.as_path()).map(|written| known(path, written));
+            let written = state.written.get(path).map(|written| known(path, written));
             if !is_revoked && written.is_none() {
                 // It is none of the sink's, or not yet.
                 self.just_read.changed(path);
@@ -122,8 +122,8 @@ impl Inner {
             files.written.extend(written);
         }
         if due.is_whole {
-            let used = state.revoked.keys().map(PathBuf::as_path).chain(state.written.keys().map(|path| &**path));
-            let used = used.map(|path| directory_of(path).to_owned());
+            let used = state.revoked.keys().map(|path| directory_of(path).to_owned());
+            let used = used.chain(state.written.iter().map(|(path, _)| directory_of(&path).to_owned()));
             self.vigil.keep(&used.collect());
         }
         directories
@@ -131,14 +131,14 @@ impl Inner {
 
     /// Records changes that other programs made to these files. Each change is recorded once: a changed file is not checked again
     /// until the sink writes it again.
-    fn look(&self, known: Vec<(PathBuf, Hash, Option<Stat>)>) -> Looks {
+    fn look(&self, known: Vec<(PathBuf, Hash, Option<Mark>)>) -> Looks {
         for (path, hash, stat) in known {
             let _alone = self.alone(&path);
             self.vigil.checks(&path);
             let looked = look_at(&path, hash, stat);
             let mut state = self.state();
             // The sink may have written or removed the file since.
-            let Some(written) = state.written.get_mut(path.as_path()).filter(|written| written.hash == hash) else {
+            let Some(written) = state.written.get_mut(&path).filter(|written| written.hash == hash) else {
                 continue;
             };
             match looked {
@@ -146,7 +146,7 @@ impl Inner {
                 Looked::Unknown => self.vigil.again(path),
                 Looked::Changed(found) => {
                     let subject = written.subject.clone();
-                    state.written.remove(path.as_path());
+                    state.written.remove(&path);
                     if found == Found::Withdrawn {
                         drop(state);
                         // A server would not start with a file that names a missing one. A removal that fails is the server's
@@ -165,7 +165,7 @@ impl Inner {
     }
 }
 
-fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
+fn look_at(path: &Path, hash: Hash, before: Option<Mark>) -> Looked {
     let metadata = match fs::symlink_metadata(path) {
         Ok(metadata) => metadata,
         // A missing file counts as withdrawn only if its directory exists.
@@ -175,7 +175,7 @@ fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
         Err(_) => return Looked::Unknown,
     };
     let stat = Stat::of(&metadata);
-    if before == Some(stat) {
+    if before == Some(stat.mark()) {
         return Looked::Same(before);
     }
     if !metadata.is_file() {
@@ -183,13 +183,44 @@ fn look_at(path: &Path, hash: Hash, before: Option<Stat>) -> Looked {
     }
     match read_existing(path) {
         Ok(None) => Looked::Changed(Found::Withdrawn),
-        Ok(Some(bytes)) if Sha256::of(&bytes) == hash => {
-            Looked::Same((!stat.is_recent(SystemClock.now())).then_some(stat))
+        Ok(Some(bytes)) if hash_of(&bytes) == hash => {
+            Looked::Same((!stat.is_recent(SystemClock.now())).then(|| stat.mark()))
         }
         Ok(Some(bytes)) if bytes.is_empty() => Looked::Changed(Found::Withdrawn),
         Ok(Some(bytes)) => Looked::Changed(Found::Response(Bytes::from(bytes))),
         // The file is too large, or this user may not read it any more.
         Err(error) if error.kind() == io::ErrorKind::InvalidData => Looked::Changed(Found::Unreadable),
         Err(_) => Looked::Unknown,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::FileSink;
+    use super::*;
+
+    /// What was read is not believed after a change that was noticed, or may have been missed.
+    #[tokio::test]
+    async fn noticed_changes_end_what_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().canonicalize().unwrap().join("a.ocsp");
+        let sink = FileSink::new();
+        let inner = &sink.0;
+        let read = || inner.just_read.put(inner.just_read.begin(), &path, "old".into(), Stat::made_up(1));
+        let is_believed = || inner.just_read.hand_out(&path).is_some();
+        read();
+        assert!(is_believed());
+        let other = Due { files: vec![folder.path().join("b.ocsp")], ..Due::default() };
+        let this = Due { files: vec![path.clone()], ..Due::default() };
+        for (due, expected) in [(other, true), (this, false), (Due { is_whole: true, ..Due::default() }, false)] {
+            read();
+            assert!(inner.files_of(&due).is_empty());
+            assert_eq!(is_believed(), expected, "{due:?}");
+        }
+        // A watch begins.
+        inner.vigil.add(&path);
+        read();
+        inner.look_at_due(Duration::ZERO).await;
+        assert!(!is_believed());
     }
 }

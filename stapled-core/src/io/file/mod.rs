@@ -20,6 +20,7 @@ mod sweep;
 mod vigil;
 mod wanted;
 mod work;
+mod written;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -46,14 +47,12 @@ use self::swap::Swaps;
 use self::sweep::Sweeper;
 use self::vigil::Vigil;
 use self::wanted::Wanted;
-use super::stamp::Stat;
+use self::written::Files;
 use crate::chain::CertChain;
-use crate::hash::Sha256;
 use crate::report::{Reporter, Reporters};
 use crate::sink::lost::Change;
 use crate::sink::{Delivered, Lost, Requirements, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::Staple;
-use crate::task::Subject;
 use crate::time::Timestamp;
 
 pub mod codes;
@@ -104,8 +103,8 @@ struct Inner {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The files that the sink wrote, by path.
-    written: HashMap<Box<Path>, Box<Written>>,
+    /// The files that the sink wrote.
+    written: Files,
     /// Paths that must hold no staple of these certificates, since they are revoked.
     revoked: HashMap<PathBuf, (CertChain, Site)>,
     /// The paths in the staple directory, by the certificate's file.
@@ -116,26 +115,6 @@ struct State {
     companions: HashMap<PathBuf, PathBuf>,
     /// Changes by other programs that are not reported yet.
     changes: Vec<Change>,
-}
-
-/// The contents of a file that the sink wrote.
-#[derive(Debug)]
-struct Written {
-    /// The hash of the written bytes. A file with another hash was changed by another program.
-    hash: Hash,
-    /// The certificate of the staple.
-    subject: Subject,
-    /// The file's identity and times at the last check; none when they could hide a change.
-    stat: Option<Stat>,
-}
-
-type Hash = [u8; 32];
-
-impl Written {
-    /// The file of this staple.
-    fn of(staple: &Staple, stat: Option<Stat>) -> Self {
-        Written { hash: Sha256::of(staple.response()), subject: staple.chain().subject().clone(), stat }
-    }
 }
 
 /// The fate of the file of a withdrawn staple.
@@ -293,8 +272,7 @@ impl StapleSink for FileSink {
         for site in sites {
             let Ok((path, _)) = self.0.place(site, &barred, chain.end_entity()) else { continue };
             let is_one = |bytes: &[u8]| !bytes.is_empty() && bytes != PLACEHOLDER;
-            // The file was read a moment ago, when it was no leftover.
-            if let Some(kept) = self.0.just_read.of(&path).filter(|kept| is_one(kept)) {
+            if let Some(kept) = self.0.just_read.hand_out(&path).filter(|kept| is_one(kept)) {
                 return Some(kept);
             }
             let read = {

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::assign::NoPlace;
 use super::blocking::Abandoned;
@@ -12,9 +13,9 @@ use super::outcome::describe;
 use super::place::{Place, staple_path};
 use super::placeholder::PLACEHOLDER;
 use super::single::read_own;
-use super::{Inner, WithdrawFiles, Written, codes};
+use super::written::{Written, hash_of};
+use super::{Inner, WithdrawFiles, codes};
 use crate::chain::CertChain;
-use crate::hash::Sha256;
 use crate::io::certificate_file::staple_file_of;
 use crate::io::stamp::Stat;
 use crate::report::Report;
@@ -50,7 +51,7 @@ impl Inner {
         match self.place(site, barred, staple.chain().end_entity()) {
             Ok((path, certificate)) => {
                 self.claim(&path, certificate)?;
-                match self.keep(&path, staple, certificate, abandoned) {
+                match self.keep(&path, staple, certificate, site.file.as_ref(), abandoned) {
                     Ok(()) => Ok(Delivered::Confirmed),
                     Err(error) => Err(describe(&path, "written", &error)),
                 }
@@ -77,11 +78,9 @@ impl Inner {
 
     /// Whether the file of a site was read a moment ago, and is no leftover at this time.
     pub(super) fn is_known_to_be_none(&self, chain: &CertChain, site: &Site, now: Timestamp) -> bool {
+        let is_none = |bytes: &[u8]| leftover(chain, bytes, now).is_none();
         self.withdraw == WithdrawFiles::Remove
-            && self
-                .looked_for(site, chain)
-                .and_then(|path| self.just_read.of(&path))
-                .is_some_and(|bytes| leftover(chain, &bytes, now).is_none())
+            && self.looked_for(site, chain).is_some_and(|path| self.just_read.is(&path, is_none))
     }
 
     /// Records the delivery of a staple that was read from its file a moment ago. Returns false, and does nothing, if there is more to
@@ -100,8 +99,9 @@ impl Inner {
         if state.revoked.contains_key(&path) {
             return false;
         }
-        let Some(stat) = self.just_read.take(&path, staple.response()) else { return false };
-        state.written.insert(path.as_path().into(), Box::new(Written::of(staple, Some(stat))));
+        let hash = hash_of(staple.response());
+        let Some(stat) = self.just_read.take(&path, &hash) else { return false };
+        state.written.insert(&path, site.file.as_ref(), Written::of(staple, hash, Some(stat)));
         drop(state);
         self.vigil.add(&path);
         true
@@ -155,6 +155,7 @@ impl Inner {
         path: &Path,
         staple: &Staple,
         certificate: &Path,
+        file: Option<&Arc<Path>>,
         abandoned: &Abandoned,
     ) -> io::Result<()> {
         let response: &[u8] = staple.response();
@@ -162,12 +163,12 @@ impl Inner {
         if abandoned.is_so() {
             return Err(io::ErrorKind::Interrupted.into());
         }
-        let mut stat = None;
+        let (hash, mut stat) = (hash_of(response), None);
         if !self.swapped_in(path, response)? {
             self.sweeper.sweep_first_time(path);
             // A link is replaced even if its target has the same contents.
             let identity = || fs::symlink_metadata(path).ok().map(|metadata| Stat::of(&metadata));
-            stat = self.just_read.still(path, response, identity);
+            stat = self.just_read.still(path, &hash, identity);
             if stat.is_none() {
                 self.write(path, staple, certificate)?;
             }
@@ -175,7 +176,7 @@ impl Inner {
         }
         let mut state = self.state();
         state.revoked.remove(path);
-        state.written.insert(path.into(), Box::new(Written::of(staple, stat)));
+        state.written.insert(path, file, Written::of(staple, hash, stat));
         drop(state);
         self.vigil.add(path);
         Ok(())
@@ -256,8 +257,8 @@ impl Inner {
             // The file belongs to the certificate's successor or to another program.
             Some((_, _, bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
             Some((_, _, bytes)) if why == Withdrawal::Revoked => {
-                let written = Written { hash: Sha256::of(&bytes), subject: chain.subject().clone(), stat: None };
-                self.state().written.insert(path.into(), Box::new(written));
+                let written = Written { hash: hash_of(&bytes), subject: chain.subject().clone(), stat: None };
+                self.state().written.insert(path, site.file.as_ref(), written);
             }
             _ => {}
         }
@@ -269,7 +270,7 @@ impl Inner {
     pub(super) fn remove_ours(&self, path: &Path, site: &Site) -> io::Result<()> {
         let Some(ours) = self.state().written.get(path).map(|written| written.hash) else { return Ok(()) };
         if let Some((folder, name, bytes)) = read_own(path)?
-            && Sha256::of(&bytes) == ours
+            && hash_of(&bytes) == ours
         {
             let needed_by =
                 site.file.as_deref().filter(|_| site.staple_file_needed && site.staple_file.as_deref() == Some(path));

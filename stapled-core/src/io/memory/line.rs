@@ -1,6 +1,7 @@
 //! One queue: its tasks in the order of their due times.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::moment::Moment;
@@ -27,6 +28,9 @@ pub(super) struct Line {
 /// A queue with room for so few tasks keeps its room.
 const SMALL: usize = 1024;
 
+/// The cause of each certificate's first renewal after a start, shared by all of them.
+static FOUND: LazyLock<Arc<Cause>> = LazyLock::new(|| Arc::new(Cause::Found));
+
 type Order = BTreeMap<(Timestamp, u64), Subject>;
 
 /// An entry for one task. It is small, because there are as many entries as tasks; the names are shared with the task's
@@ -38,8 +42,8 @@ struct Held {
     /// Orders tasks that are due at the same time by their puts; for a leased task, its fence.
     number: u64,
     generation: u64,
-    /// None for the regular cause. Boxed, because few tasks have another cause, and every entry has the field.
-    cause: Option<Box<Cause>>,
+    /// None for the regular cause. Behind a pointer, because few tasks have another cause, and every entry has the field.
+    cause: Option<Arc<Cause>>,
     attempt: u32,
     place: Place,
 }
@@ -122,7 +126,11 @@ impl Line {
             Due::At(instant) => (Place::Dated, instant),
         };
         let Task { subject, generation, attempt, cause, .. } = task;
-        let cause = (cause != Cause::Regular).then(|| Box::new(cause));
+        let cause = match cause {
+            Cause::Regular => None,
+            Cause::Found => Some(Arc::clone(&FOUND)),
+            other => Some(Arc::new(other)),
+        };
         let held = Held { due, number, generation, cause, attempt, place };
         match self.tasks.get(&subject).map(|held| held.place) {
             Some(Place::Leased) => {
@@ -167,7 +175,7 @@ impl Line {
         held.due = now.steady() + back_off(held.attempt);
         held.number = number;
         held.attempt = held.attempt.saturating_add(1);
-        held.cause = Some(Box::new(Cause::LeaseLost));
+        held.cause = Some(Arc::new(Cause::LeaseLost));
         held.place = if self.parks(held.attempt) { Place::Parked } else { Place::Steady };
         self.enqueue(subject, held);
     }

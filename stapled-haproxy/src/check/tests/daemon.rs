@@ -69,7 +69,7 @@ fn the_stapler_finds_the_same_issuers() {
                     file.set_extension(if lookup == 1 { "there" } else { "pem.issuer" });
                     sighting.issuer_lookup = match lookup {
                         0 => IssuerLookup::Beside,
-                        1 => IssuerLookup::In(file.clone()),
+                        1 => IssuerLookup::In(file.as_path().into()),
                         _ => IssuerLookup::Nowhere,
                     };
                     if let Some(beside) = beside {
