@@ -18,9 +18,11 @@ const LONGEST_SALT: usize = 1024;
 /// An algorithm for [`PreparedKey`].
 pub(crate) type Preparing = &'static dyn aws::VerificationAlgorithm;
 
+type Algorithm = (&'static str, &'static dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>);
+
 /// The algorithms of webpki, with their names in messages. The third field is the hash, and the provider's algorithm for a key in its
 /// form. The caller has already excluded RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>)] = &[
+pub(crate) static ALGORITHMS: &[Algorithm] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, Some((Hash::Sha256, &aws::ECDSA_P256_SHA256_ASN1))),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, Some((Hash::Sha256, &aws::ECDSA_P384_SHA256_ASN1))),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P521_SHA256, Some((Hash::Sha256, &aws::ECDSA_P521_SHA256_ASN1))),

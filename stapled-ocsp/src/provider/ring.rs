@@ -12,9 +12,11 @@ use super::hashing::Digest;
 /// An algorithm for [`PreparedKey`]: there is none.
 pub(crate) type Preparing = Infallible;
 
+type Algorithm = (&'static str, &'static dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>);
+
 /// The algorithms of webpki, with their names in messages. The third field is for keys in a form of the provider, which ring does not
 /// have. The caller has already excluded RSA keys of fewer than 2048 bits.
-pub(crate) static ALGORITHMS: &[(&str, &dyn SignatureVerificationAlgorithm, Option<(Hash, Preparing)>)] = &[
+pub(crate) static ALGORITHMS: &[Algorithm] = &[
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P256_SHA256, None),
     ("ecdsa-with-SHA256", webpki_algorithms::ECDSA_P384_SHA256, None),
     ("ecdsa-with-SHA384", webpki_algorithms::ECDSA_P256_SHA384, None),
