@@ -1,8 +1,8 @@
 //! The adder: brings the staple that one sink has of a certificate up to date.
 
 mod changed;
+mod recalled;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ use crate::scheduler::{Lease, Scheduler, SchedulerError, Step, Which};
 use crate::sink::failure::SinkFailure;
 use crate::sink::{self, Delivered, Lost, SinkError, Site, StapleSink, Withdrawal, Withdrawn};
 use crate::staple::{JudgePolicy, Staple};
-use crate::task::{Cause, Due, Subject, Task};
+use crate::task::{Cause, Due, Task};
 use crate::time::Timestamp;
 
 /// The time after a withdrawal before the adder checks whether the staple is good again.
@@ -129,38 +129,6 @@ impl Adder {
         let mut step = Step::finish(lease);
         step.puts.extend(follow_up);
         self.scheduler.commit(step).await
-    }
-
-    /// Records that the sink has had the staple of a certificate since before, if it says so. Returns the task *add* for the end of the
-    /// staple. `None`: the staple is to be delivered.
-    pub(crate) fn take_over(&self, subject: &Subject, generation: u64) -> Option<Task> {
-        let view = self.inventory.delivery(subject, self.number)?;
-        // The adder has begun to deliver, or has something to withdraw.
-        if view.delivery.may_serve() || view.delivery.since.is_some() {
-            return None;
-        }
-        let Wanted::Staple(staple) = self.wanted(&view, self.journal.clock.now()) else { return None };
-        let sites = one_by_one(&view.sites);
-        let Ok(has_it) = catch_unwind(AssertUnwindSafe(|| self.sink.has_recalled(&staple, &sites))) else {
-            self.journal.tell(EventKind::Internal { what: format!("{}: comparing its staple panicked", self.name) });
-            return None;
-        };
-        if !has_it {
-            return None;
-        }
-        let task = queues::add_task(self.number, subject, generation);
-        let ends = self.last_moment(staple.expires());
-        let delivery = Delivery::new(Some((Arc::clone(&staple), view.sites.clone())), DeliveryState::Confirmed);
-        let delivery = Delivery { follows: view.answered, ..delivery };
-        let now = self.journal.clock.now();
-        let is_lost = self.inventory.set_first_delivery(subject, self.number, view.losses, delivery, now)?;
-        Some(match is_lost {
-            true => task,
-            false => {
-                self.tell_delivered(&view, staple.expires());
-                look_again(&task, Due::At(ends))
-            }
-        })
     }
 
     /// Limits the time of one delivery or withdrawal. A sink that hangs delays its own deliveries only.

@@ -290,7 +290,9 @@ impl Parser {
             }
             return self.scheduler.commit(step).await;
         }
-        let kept = match self.inherited(&chain, &settled, now) {
+        let inherited = self.inherited(&chain, &settled, now);
+        let is_recalled = inherited.is_none();
+        let kept = match inherited {
             Some(inherited) => {
                 self.clear_leftover(source, &site, &chain, &BTreeSet::new()).await;
                 Some(inherited)
@@ -307,27 +309,40 @@ impl Parser {
         let (expires, renew_at) = (kept.staple.expires(), kept.renew_at);
         // If the renewer was faster, it has scheduled the tasks that follow.
         let adopted = self.inventory.adopt(kept, now);
-        if adopted.is_some() {
-            step.puts.push(renew.due(Due::After(renew_at.since(now))));
-        } else if settled.revived {
-            step.puts.push(renew);
-        }
+        let planned = match &adopted {
+            Some(_) => Some(renew.due(Due::After(renew_at.since(now)))),
+            None => settled.revived.then_some(renew),
+        };
         if adopted.is_some() {
             self.journal.tell_of(&settled.about, EventKind::Recycled { expires, renew: renew_at });
         }
-        let generation = settled.generation;
+        let mut plain: Vec<Task> = planned.into_iter().collect();
+        step.puts.extend(plain.iter().cloned());
+        let mut claims = Vec::new();
         for &sink in adopted.as_ref().unwrap_or(&settled.sinks) {
-            let adder = self.adders.get(sink).filter(|_| adopted.is_some());
-            let has_it = adder.and_then(|adder| adder.take_over(&subject, generation));
-            step.puts.push(has_it.unwrap_or_else(|| queues::add_task(sink, &subject, generation)));
+            let add = queues::add_task(sink, &subject, settled.generation);
+            plain.push(add.clone());
+            let adder = self.adders.get(sink).filter(|_| adopted.is_some() && is_recalled);
+            match adder.and_then(|adder| Some((adder, adder.claim(&subject)?))) {
+                Some((adder, claim)) => {
+                    step.puts.push(add.clone().due(Due::At(adder.end_of(&claim))));
+                    claims.push((adder, claim, add));
+                }
+                None => step.puts.push(add),
+            }
         }
-        let puts = step.puts.clone();
-        let mut committed = self.scheduler.commit(step).await;
-        if matches!(committed, Err(SchedulerError::Fenced { .. })) {
-            // The place is gone meanwhile. The certificate may be in another place, so its renewal is scheduled here.
-            committed = self.scheduler.commit(Step { puts, ..Step::intake() }).await;
+        match self.scheduler.commit(step).await {
+            Ok(()) => {
+                let missed = claims.into_iter().filter_map(|(adder, claim, add)| {
+                    let is_settled = adder.settle(&subject, claim);
+                    (!is_settled).then_some(add)
+                });
+                queues::put_all(&*self.scheduler, &missed.collect::<Vec<_>>()).await
+            }
+            // The place is gone meanwhile. The certificate may be in another place, so its tasks are scheduled here.
+            Err(SchedulerError::Fenced { .. }) => self.scheduler.commit(Step { puts: plain, ..Step::intake() }).await,
+            Err(error) => Err(error),
         }
-        committed
     }
 
     /// The staple that another stapler held, judged anew. Its remaining validity does not matter, because servers have
@@ -375,7 +390,12 @@ impl Parser {
         let mut recalled = None;
         for &number in settled.sinks.iter().filter(|_| self.recycle) {
             recalled = self.recall_from(number, source, site, chain, settled, pass).await;
-            done.insert(number);
+            // Where servers find no issuer, what a sink has kept is elsewhere than what they read.
+            if recalled.is_none()
+                || matches!(site.issuer, IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_))
+            {
+                done.insert(number);
+            }
             if recalled.is_some() {
                 break;
             }

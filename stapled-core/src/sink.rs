@@ -127,7 +127,7 @@ pub trait StapleSink: Send + Sync {
     }
 
     /// Whether the sink has this staple in service since before, at these sites: it is the response that [`recall`](Self::recall)
-    /// returned a moment ago, and nothing is to be done. Otherwise the staple is delivered, as it is by default. Must not block.
+    /// of this or another sink returned a moment ago, and nothing is to be done. Otherwise the staple is delivered, as it is by default. Must not block.
     fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
         let _ = (staple, sites);
         false

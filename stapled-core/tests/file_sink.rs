@@ -616,12 +616,22 @@ async fn what_was_read_ahead_is_in_service_if_nothing_is_to_be_done() {
     ] {
         reads(&sink);
         assert!(!sink.has_recalled(staple, &sites), "{case}");
-        // It is not believed for the right one either, or not any more.
-        let _ = sink.has_recalled(staple, std::slice::from_ref(&plain));
     }
-    // It is watched like a file that the sink wrote.
+    // What was read before is not believed when the file is gone.
     reads(&sink);
-    assert!(sink.has_recalled(staple, std::slice::from_ref(&plain)));
+    fs::rename(&file, directory.path().join("away")).unwrap();
+    reads(&sink);
+    assert!(!sink.has_recalled(staple, std::slice::from_ref(&plain)));
+    fs::rename(directory.path().join("away"), &file).unwrap();
+    // It is watched like a file that the sink wrote. The rename has changed its times.
+    while {
+        reads(&sink);
+        !sink.has_recalled(staple, std::slice::from_ref(&plain))
+    } {
+        tries += 1;
+        assert!(tries < 400, "its times do not become older");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
     fs::remove_file(&file).unwrap();
     let lost = tokio::time::timeout(Duration::from_secs(30), sink.lost()).await.unwrap();
     assert!(

@@ -23,6 +23,8 @@ impl Adder {
     /// Judges what the server has now, and schedules requests to the CAs.
     pub(super) async fn changed(&self, changes: &[Change]) -> Result<(), SchedulerError> {
         let found: HashMap<&Subject, &Found> = changes.iter().map(|change| (&change.subject, &change.found)).collect();
+        // A certificate whose first delivery is about to be recorded is not among those that were delivered.
+        self.inventory.note_change(self.number);
         let mut tasks = Vec::new();
         let mut certificates = 0;
         for (subject, generation) in self.inventory.delivered_to(self.number, found.keys().copied()) {

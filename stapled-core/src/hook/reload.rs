@@ -258,7 +258,7 @@ impl Runner {
 }
 
 /// A sink that has the command of a [`Reload`] run after deliveries and withdrawals. Everything else is as with the sink that
-/// it wraps.
+/// it wraps, but for a staple that is in its file since before: it is delivered, so that the command runs after a start.
 #[derive(Debug)]
 pub struct ReloadSink<S> {
     sink: S,

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use super::certificate_record::CertificateRecord;
 use super::delivery::{Begun, Delivery, SinkNumber};
+use super::place::SourceNumber;
 use super::sites::Sites;
 use super::standing::{DeliveryState, Standing};
 use super::state::{Inventory, Known};
@@ -54,12 +56,7 @@ impl Inventory {
         let losses = known.losses.get(&sink).copied().unwrap_or_default();
         known.certificates.get_mut(subject)?.in_hand.insert(sink, ());
         let entry = known.certificates.get(subject)?;
-        let sites = entry
-            .places
-            .values()
-            .filter(|(source, _)| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink)))
-            .map(|(_, site)| Arc::clone(site))
-            .collect();
+        let sites = self.sites_at(entry, sink);
         Some(DeliveryView {
             is_felt: self.is_felt(&known, entry, sink),
             chain: Arc::clone(&entry.chain),
@@ -100,8 +97,8 @@ impl Inventory {
         self.set_in(&mut known, subject, sink, losses, delivery, now)
     }
 
-    /// The same for a sink of which no delivery was recorded, and none has begun; otherwise nothing is recorded, and the result is
-    /// `None`.
+    /// Records the delivery of a staple that a sink has since before. Returns false, and records nothing, unless the sink should have just
+    /// that staple at just these sites, and no delivery was recorded or has begun.
     pub(crate) fn set_first_delivery(
         &self,
         subject: &Subject,
@@ -109,11 +106,22 @@ impl Inventory {
         losses: u64,
         delivery: Delivery,
         now: Timestamp,
-    ) -> Option<bool> {
+    ) -> bool {
         let _told = self.tell_when_done();
         let mut known = self.known();
-        let is_first = !known.certificates.get(subject)?.deliveries.contains_key(&sink);
-        is_first.then(|| self.set_in(&mut known, subject, sink, losses, delivery, now))
+        let is_right = known.certificates.get(subject).is_some_and(|entry| {
+            let is_first = !entry.deliveries.contains_key(&sink);
+            let is_good = *entry.standing == Standing::Good && !entry.unconfirmed;
+            let has_sites = delivery.served.as_ref().is_some_and(|(_, sites)| *sites == self.sites_at(entry, sink));
+            is_first && is_good && has_sites && delivery.has(entry.staple.as_ref())
+        });
+        is_right && !self.set_in(&mut known, subject, sink, losses, delivery, now)
+    }
+
+    /// The sites of a certificate that a sink serves.
+    fn sites_at(&self, entry: &CertificateRecord, sink: SinkNumber) -> Sites {
+        let serves = |source: &SourceNumber| self.sinks_of.get(*source).is_some_and(|sinks| sinks.contains(&sink));
+        entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| Arc::clone(site)).collect()
     }
 
     fn set_in(
@@ -185,6 +193,11 @@ impl Inventory {
         }
         doubtful.sort_unstable_by_key(|(sink, _, generation)| (*sink, *generation));
         doubtful
+    }
+
+    /// Has deliveries that are recorded later doubt what the sink had until now.
+    pub(crate) fn note_change(&self, sink: SinkNumber) {
+        *self.known().losses.entry(sink).or_default() += 1;
     }
 
     /// Records that a server has lost its staples: of all certificates, or of these. Returns the certificates to

@@ -195,7 +195,7 @@ async fn a_kept_response_that_is_in_service_is_not_delivered() {
     assert_eq!(*last.server.withdrawals.lock().unwrap(), [("a.test".to_owned(), Withdrawal::Expiring)]);
 }
 
-/// A certificate that comes to a second place while its first one is settled has both served.
+/// A certificate that has a second place, from the start or later, has both served.
 #[tokio::test(start_paused = true)]
 async fn a_kept_response_in_service_at_one_place_is_delivered_to_the_next_one() {
     let world = World::new();
@@ -211,8 +211,16 @@ async fn a_kept_response_in_service_at_one_place_is_delivered_to_the_next_one() 
     assert_eq!(again.server.deliveries.load(Ordering::SeqCst), 0);
     again.list.put("b.test", &with_issuer(&issued, &again.ca));
     again.pass(2 * HOUR).await;
-    let (_, _, names) = again.server.serves.lock().unwrap()["a.test"].clone();
-    assert_eq!(names, ["a.test", "b.test"]);
+    let names = |server: &Server| server.serves.lock().unwrap()["a.test"].2.clone();
+    assert_eq!(names(&again.server), ["a.test", "b.test"]);
+
+    let third = World { server: Arc::new(Server::new(again.clock.clone())), record: Arc::default(), ..again };
+    *third.server.keeps.lock().unwrap() = kept;
+    third.server.has.store(true, Ordering::SeqCst);
+    let inventory = third.start();
+    third.pass(MINUTE).await;
+    assert_eq!(names(&third.server), ["a.test", "b.test"]);
+    assert_eq!(inventory.certificates()[0].deliveries[0].state, DeliveryState::Confirmed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -147,6 +147,7 @@ impl Inner {
 
     /// Removes a staple with what names it.
     pub(super) fn unlink(&self, folder: &Folder, name: &OsStr, path: &Path) -> io::Result<()> {
+        self.just_read.changed(path);
         self.unaccompany(path)?;
         match self.swapped(path) {
             Some((directory, name)) => self.swaps.change(directory, name, None),

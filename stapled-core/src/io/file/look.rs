@@ -113,8 +113,8 @@ impl Inner {
             let written = state.written.get(path).map(|written| known(path, written));
             if !is_revoked && written.is_none() {
                 // It is none of the sink's, or not yet.
-                self.just_read.changed(path);
                 self.vigil.checks(path);
+                self.just_read.changed(path);
                 continue;
             }
             let files = directories.entry(directory_of(path).to_owned()).or_default();
@@ -146,6 +146,7 @@ impl Inner {
                 Looked::Unknown => self.vigil.again(path),
                 Looked::Changed(found) => {
                     let subject = written.subject.clone();
+                    self.just_read.changed(&path);
                     state.written.remove(&path);
                     if found == Found::Withdrawn {
                         drop(state);
@@ -198,6 +199,7 @@ fn look_at(path: &Path, hash: Hash, before: Option<Mark>) -> Looked {
 mod tests {
     use super::super::FileSink;
     use super::*;
+    use crate::task::Subject;
 
     /// What was read is not believed after a change that was noticed, or may have been missed.
     #[tokio::test]
@@ -217,6 +219,13 @@ mod tests {
             assert!(inner.files_of(&due).is_empty());
             assert_eq!(is_believed(), expected, "{due:?}");
         }
+        // A change of a written file that is found.
+        let written = Written { hash: [1; 16], stat: None, subject: Subject::from("a") };
+        inner.state().written.insert(&path, None, written);
+        read();
+        inner.look(vec![(path.clone(), [1; 16], None)]);
+        assert!(!is_believed());
+        assert_eq!(inner.state().changes.len(), 1);
         // A watch begins.
         inner.vigil.add(&path);
         read();

@@ -70,6 +70,7 @@ impl Inner {
             return;
         }
         let Some(_alone) = self.busy.try_lock(&path) else { return };
+        self.just_read.forget(&path);
         let reading = self.just_read.begin();
         if let Ok(Some((bytes, stat))) = look_at(&path) {
             self.just_read.put(reading, &path, bytes.into(), stat);
@@ -253,6 +254,7 @@ impl Inner {
 
     /// Removes one file for [`withdraw`](Self::withdraw). The caller holds its lock.
     pub(super) fn take_away(&self, path: &Path, chain: &CertChain, site: &Site, why: Withdrawal) -> io::Result<()> {
+        self.just_read.changed(path);
         match read_own(path)? {
             // The file belongs to the certificate's successor or to another program.
             Some((_, _, bytes)) if !chain.is_answered_by(&bytes) => return Ok(()),
