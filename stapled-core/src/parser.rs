@@ -318,11 +318,13 @@ impl Parser {
         }
         let mut plain: Vec<Task> = planned.into_iter().collect();
         step.puts.extend(plain.iter().cloned());
+        // A single pass ends when no task is due, so there a task stands for each delivery that is not recorded yet.
+        let may_claim = adopted.is_some() && is_recalled && pass == Pass::Forever;
         let mut claims = Vec::new();
         for &sink in adopted.as_ref().unwrap_or(&settled.sinks) {
             let add = queues::add_task(sink, &subject, settled.generation);
             plain.push(add.clone());
-            let adder = self.adders.get(sink).filter(|_| adopted.is_some() && is_recalled);
+            let adder = self.adders.get(sink).filter(|_| may_claim);
             match adder.and_then(|adder| Some((adder, adder.claim(&subject)?))) {
                 Some((adder, claim)) => {
                     step.puts.push(add.clone().due(Due::At(adder.end_of(&claim))));
