@@ -1,12 +1,12 @@
 //! The parser: reads the certificate in a place, finds its issuer, reuses a staple that is still good, and schedules
 //! *renew* and *add*.
 
+mod recall;
+
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
-
-use bytes::Bytes;
 
 use crate::adder::Adder;
 use crate::bundle::{Bundle, BundleError};
@@ -16,14 +16,13 @@ use crate::chance::Chance;
 use crate::event::faults::PlaceFault;
 use crate::event::{About, EventKind, Journal};
 use crate::inventory::standing::PlaceState;
-use crate::inventory::{Displaced, Inventory, Kept, RenewalMemory, Settled, SinkNumber, SourceNumber};
+use crate::inventory::{Displaced, Inventory, Kept, Settled, SinkNumber, SourceNumber};
 use crate::io::blocking::{BlockedError, FILES};
 use crate::io::certificate_file::{Around, ChainReader, ReadError, read_file};
 use crate::lane;
 use crate::lookup::IssuerPlace;
 use crate::lookup::search::IssuerSearch;
 use crate::queues;
-use crate::reason::ReasonCode;
 use crate::refresh::RefreshPolicy;
 use crate::refresh::inputs::{Failure, Received, Spread};
 use crate::responders::Responders;
@@ -65,6 +64,16 @@ pub(crate) enum Pass {
     Forever,
     /// Once; later work is not done.
     Single,
+}
+
+/// A certificate that was found at a site, and that no staple is held of.
+#[derive(Clone, Copy)]
+struct Found<'a> {
+    source: SourceNumber,
+    site: &'a Site,
+    chain: &'a Arc<CertChain>,
+    settled: &'a Settled,
+    pass: Pass,
 }
 
 /// Why the contents of a place could not be used.
@@ -297,7 +306,7 @@ impl Parser {
                 self.clear_leftover(source, &site, &chain, &BTreeSet::new()).await;
                 Some(inherited)
             }
-            None => self.recall(source, &site, &chain, &settled, pass).await,
+            None => self.recall(Found { source, site: &site, chain: &chain, settled: &settled, pass }).await,
         };
         let Some(kept) = kept else {
             // A touched file is no reason to ask before the planned time.
@@ -376,100 +385,6 @@ impl Parser {
             by_the_rules(Spread::Interval, self.chance.draw())
         });
         Some(Kept { staple, memory: inherited.memory.clone(), renew_at: renew_at.unwrap_or(now), since })
-    }
-
-    /// A response that a sink has kept, judged like a response from the network. The staple is in service until the
-    /// renewal, and after a renewal that fails. What the sinks of the source have kept and cannot be a staple any more is removed.
-    async fn recall(
-        &self,
-        source: SourceNumber,
-        site: &Site,
-        chain: &Arc<CertChain>,
-        settled: &Settled,
-        pass: Pass,
-    ) -> Option<Kept> {
-        let mut done = BTreeSet::new();
-        let mut recalled = None;
-        for &number in settled.sinks.iter().filter(|_| self.recycle) {
-            recalled = self.recall_from(number, source, site, chain, settled, pass).await;
-            // Where servers find no issuer, what a sink has kept is elsewhere than what they read.
-            if recalled.is_none()
-                || matches!(site.issuer, IssuerPlace::SameFile | IssuerPlace::IssuerFile(_) | IssuerPlace::Chains(_))
-            {
-                done.insert(number);
-            }
-            if recalled.is_some() {
-                break;
-            }
-        }
-        self.clear_leftover(source, site, chain, &done).await;
-        recalled
-    }
-
-    /// The same for one sink.
-    async fn recall_from(
-        &self,
-        number: SinkNumber,
-        source: SourceNumber,
-        site: &Site,
-        chain: &Arc<CertChain>,
-        settled: &Settled,
-        pass: Pass,
-    ) -> Option<Kept> {
-        let sink = self.sinks.get(number)?;
-        let panicked = || format!("{}: looking for a kept staple panicked", sink.name());
-        let kept = async || {
-            // A sink that fails has kept nothing: its staples are fetched.
-            let kept = tokio::time::timeout(PATIENCE, sink.recall(chain, std::slice::from_ref(site)));
-            lane::survive(&self.journal, panicked, kept).await?.ok()?
-        };
-        let is_of_source = self.inventory.sinks_of.get(source).is_some_and(|sinks| sinks.contains(&number));
-        let first = kept().await.map(|kept| self.weigh(kept, chain, settled, pass));
-        if let Some(Ok(good)) = first {
-            return Some(good);
-        }
-        if is_of_source {
-            self.clear_leftover_of(sink, site, chain).await;
-        }
-        // What is still there was not cleared.
-        let still = if first.is_some() { kept().await } else { None };
-        match self.weigh(still?, chain, settled, pass) {
-            Ok(good) => Some(good),
-            Err((code, what)) => {
-                self.journal.tell_of(&settled.about, EventKind::NotRecycled { code, what });
-                None
-            }
-        }
-    }
-
-    /// Judges a kept response. The error is why it is not used.
-    fn weigh(
-        &self,
-        kept: Bytes,
-        chain: &Arc<CertChain>,
-        settled: &Settled,
-        pass: Pass,
-    ) -> Result<Kept, (ReasonCode, String)> {
-        let now = self.journal.clock.now();
-        let judged = Judge::new(chain).at(now).policy(&self.judging).judge(kept);
-        let judgement = judged.map_err(|refusal| (refusal.code(), refusal.to_string()))?;
-        let not_good = || (ReasonCode::new("not_good"), "its status is not good".to_owned());
-        let staple = judgement.into_staple().ok_or_else(not_good)?;
-        // The staple must satisfy every sink. If one sink cannot use it, a fresh one is fetched.
-        let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
-        let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
-        if let Some(unfit) = unfit.next() {
-            return Err((unfit.code(), unfit.to_string()));
-        }
-        let usable = usable_by(&self.sinks, &settled.sinks, &staple);
-        let renew_at = match pass {
-            // A single pass has no later renewal, so it renews now if the renewal would be due by now.
-            Pass::Single if self.refresh.due_at(usable) <= now => now,
-            _ => self.refresh.renew_kept_at(usable, now, self.chance.place(chain.subject())),
-        };
-        // The certificate has been good since thisUpdate at least.
-        let (since, staple) = (Some(staple.this_update()), Arc::new(staple));
-        Ok(Kept { staple, memory: RenewalMemory::default(), renew_at, since })
     }
 
     /// The sinks that serve what is in a source.

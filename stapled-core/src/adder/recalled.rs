@@ -18,7 +18,8 @@ pub(crate) struct Claim {
 }
 
 impl Adder {
-    /// What the sink should have of a certificate, if it says that it has that since before. The claim is to be settled.
+    /// Asks the sink whether it has the certificate's staple in service since before this process. The caller puts the task for the
+    /// end of the staple, and then settles the claim.
     pub(crate) fn claim(&self, subject: &Subject) -> Option<Claim> {
         let view = self.inventory.delivery(subject, self.number)?;
         // The adder has begun to deliver, or has something to withdraw.

@@ -1,9 +1,8 @@
 //! Staple files that were read a moment ago. At a start, each is needed three times: to see that it is no leftover, to use its staple
 //! again, and to see that it need not be written. It is read once.
 //!
-//! What was read is only believed while no change is known: a change that the system reports is forgotten here, or found in the record
-//! of written files. So a file that is delivered from here is in that record with the times that it had when it was read, and a later
-//! check finds what changed since.
+//! A file that changes is forgotten here as soon as the system reports the change. A staple that is delivered from here is recorded among
+//! the written files, with the times that the file had when it was read, so the next check finds a change that was reported too late.
 
 use std::collections::HashMap;
 use std::ffi::OsString;

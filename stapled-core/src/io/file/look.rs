@@ -64,7 +64,7 @@ impl Inner {
         });
         stream::iter(watches).buffer_unordered(LOOKS_AT_ONCE).for_each(|_| std::future::ready(())).await;
         if !due.new.is_empty() {
-            // What was read before a watch began may have changed unnoticed.
+            // Files that were read before the watch began may have changed since, and nobody reported it.
             self.just_read.all_changed();
         }
         let begun = Instant::now();
@@ -201,7 +201,7 @@ mod tests {
     use super::*;
     use crate::task::Subject;
 
-    /// What was read is not believed after a change that was noticed, or may have been missed.
+    /// A file that was read is forgotten when it changes, and when a change of it may have been missed.
     #[tokio::test]
     async fn noticed_changes_end_what_was_read() {
         let folder = tempfile::tempdir().unwrap();

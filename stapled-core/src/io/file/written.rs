@@ -1,4 +1,5 @@
-//! What a sink has written: as little as finds a change by another program, since there may be a million files.
+//! The files that a sink has written. Each record is small, since there may be a million files: it has what a check needs to find that
+//! another program has changed the file.
 
 use std::borrow::{Borrow, Cow};
 use std::collections::HashMap;
