@@ -279,7 +279,9 @@ impl StapleSink for Sink {
             let served = self.server().served(&site.served_as, certificate);
             served.is_some_and(|served| served.response == *staple.response())
         };
-        match *self.server().memory.lock().unwrap() {
+        // A panic while the lock is held would poison it.
+        let memory = *self.server().memory.lock().unwrap();
+        match memory {
             Memory::Panics => injected_panic(world),
             Memory::WhatItServes if sites.iter().all(serves_it) => {
                 let _busy = self.begin(certificate);
