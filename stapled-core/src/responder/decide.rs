@@ -118,13 +118,14 @@ impl Question {
         let mut changes = inventory.changes();
         loop {
             changes.mark_unchanged();
+            // Looked at before the answer: a staple that is delivered between the two looks would else seem to be of another hash.
+            let is_delivered = self.parts.holds(subject);
+            let ready = self.ready().filter(|ready| ready.renewal.is_none());
             match inventory.standing_of(subject) {
                 None => return None,
                 Some(Standing::Revoked { .. } | Standing::Expired) => return Some(Reply::Unauthorized),
-                Some(_) if self.ready().is_some_and(|ready| ready.renewal.is_none()) => {
-                    return self.ready().map(Reply::Staple);
-                }
-                Some(_) if self.parts.holds(subject) => return None,
+                Some(_) if ready.is_some() => return ready.map(Reply::Staple),
+                Some(_) if is_delivered => return None,
                 Some(Standing::Failing { .. }) => return Some(Reply::TryLater),
                 Some(_) => {}
             }
@@ -145,6 +146,11 @@ impl Question {
         let (mut awaited, first) = parts.asked.open(&self.key);
         if let Some(answering) = first {
             let open = Open { question: self.clone(), answering };
+            // Another client's question may have ended since this one was looked up.
+            if let Some(known) = self.known(now) {
+                open.answering.send_replace(Some(known.clone()));
+                return known;
+            }
             if !parts.asked.has_room(now) {
                 return Reply::TryLater;
             }
@@ -161,6 +167,13 @@ impl Question {
         }
         let answered = awaited.wait_for(Option::is_some).await;
         answered.ok().and_then(|reply| reply.clone()).unwrap_or(Reply::TryLater)
+    }
+
+    /// The answer of the CA, if it was asked a moment ago.
+    fn known(&self, now: Duration) -> Option<Reply> {
+        let is_new = |ready: &Arc<Prepared>| ready.renewal.is_none_or(|one| one.renew_at > self.parts.clock.now());
+        let refused = || self.parts.asked.refused(&self.key, now);
+        self.ready().filter(is_new).map(Reply::Staple).or_else(refused)
     }
 
     /// Remembers what the CA answered.

@@ -87,10 +87,32 @@ fn a_certificate_that_is_being_renewed_for_the_first_time_is_asked_about_once() 
     let cert = world.issue("a.test");
     world.lab().fault_times(cert.serial(), stapled_ca::lab::Fault::Delay(std::time::Duration::from_secs(1)), 1);
     world.add("a.test", &cert);
+    // A certificate that no scan has found yet is one that the stapler does not have, and the CA is asked about it.
+    world.scan();
     // The question comes before the staple: it waits.
     let got = get(world.address, &world.id(&cert));
     assert_eq!(got.error(), None, "{got:?}");
     assert_eq!(world.lab().requests_for(cert.serial()), 1);
+}
+
+/// A staple that is delivered between two looks of the responder is not asked for once more.
+#[test]
+fn certificates_that_are_being_renewed_for_the_first_time_are_asked_about_once_each() {
+    let world = World::new();
+    let certs: Vec<_> = (0..100).map(|number| (number, world.issue(&format!("{number}.test")))).collect();
+    for (number, cert) in &certs {
+        let delay = std::time::Duration::from_millis(300 + number);
+        world.lab().fault_times(cert.serial(), stapled_ca::lab::Fault::Delay(delay), 1);
+        world.add(&format!("{number}.test"), cert);
+    }
+    world.scan();
+    std::thread::scope(|scope| {
+        for (_, cert) in &certs {
+            scope.spawn(|| assert_eq!(get(world.address, &world.id(cert)).error(), None));
+        }
+    });
+    let asked: usize = certs.iter().map(|(_, cert)| world.lab().requests_for(cert.serial())).sum();
+    assert_eq!(asked, certs.len());
 }
 
 #[test]

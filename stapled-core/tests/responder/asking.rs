@@ -33,6 +33,28 @@ fn another_certificate_of_a_known_issuer_is_asked_about_once_for_many_clients() 
     assert_eq!(world.lab().requests_for(other.serial()), 1);
 }
 
+/// An answer that comes between two looks of the responder is not asked for once more.
+#[test]
+fn a_client_that_comes_as_the_answer_comes_asks_nothing_anew() {
+    let world = World::new();
+    world.stapled("a.test");
+    let others: Vec<_> = (0..60).map(|number| world.issue(&format!("{number}.test"))).collect();
+    for other in &others {
+        let id = world.id(other);
+        std::thread::scope(|scope| {
+            for number in 0..8 {
+                let (address, id) = (world.address, &id);
+                scope.spawn(move || {
+                    std::thread::sleep(Duration::from_micros(number * 200));
+                    assert_eq!(get(address, id).error(), None);
+                });
+            }
+        });
+    }
+    let asked: usize = others.iter().map(|other| world.lab().requests_for(other.serial())).sum();
+    assert_eq!(asked, others.len());
+}
+
 #[test]
 fn certificates_of_other_issuers_are_not_asked_about() {
     let world = World::new();

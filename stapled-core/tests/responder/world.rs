@@ -107,12 +107,15 @@ impl World {
         issued
     }
 
+    /// Waits until the stapler has seen everything that the sources have.
+    pub(crate) fn scan(&self) {
+        self.runtime.block_on(self.handle.rescan()).unwrap();
+    }
+
     /// Waits until everything that the sources have was tried once.
     pub(crate) fn settle(&self) {
-        self.runtime.block_on(async {
-            self.handle.rescan().await.unwrap();
-            self.handle.ready().await.unwrap();
-        });
+        self.scan();
+        self.runtime.block_on(self.handle.ready()).unwrap();
     }
 
     pub(crate) fn chain(&self, issued: &Issued) -> Arc<CertChain> {
