@@ -236,6 +236,10 @@ impl StapleSink for Unwatched {
         self.0.recall(chain, sites).await
     }
 
+    fn has_recalled(&self, staple: &Staple, sites: &[Site]) -> bool {
+        self.0.has_recalled(staple, sites)
+    }
+
     async fn clear_leftover(&self, chain: &CertChain, sites: &[Site], now: Timestamp) {
         self.0.clear_leftover(chain, sites, now).await;
     }

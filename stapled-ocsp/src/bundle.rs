@@ -1,7 +1,7 @@
 //! Reads the certificates in a file's bytes: PEM bundles in any order, with or without a private key, and DER.
 
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use memchr::memmem;
 use rustls_pki_types::CertificateDer;
@@ -251,7 +251,7 @@ fn may_be_certificate(der: &[u8]) -> bool {
 /// Whether a PEM section of a private key begins in the bytes.
 fn has_private_key(bytes: &[u8]) -> bool {
     let mut rest = bytes;
-    while let Some(line) = find(rest, ANY_BEGIN).and_then(|at| rest.get(at + ANY_BEGIN.len()..)) {
+    while let Some(line) = next_begin(rest).and_then(|at| rest.get(at + ANY_BEGIN.len()..)) {
         if label(line).is_some_and(|label| label.ends_with(PRIVATE_KEY)) {
             return true;
         }
@@ -272,7 +272,7 @@ fn other_kind(bytes: &[u8]) -> Option<&'static str> {
         return Some("a private key");
     }
     let (mut rest, mut kind) = (bytes, None);
-    while let Some(at) = find(rest, ANY_BEGIN) {
+    while let Some(at) = next_begin(rest) {
         let line = rest.get(at + ANY_BEGIN.len()..)?;
         let label = label(line)?;
         if label.ends_with(PRIVATE_KEY) {
@@ -308,7 +308,7 @@ struct Section<'a> {
 fn first_begin(bytes: &[u8]) -> Option<(usize, &'static [u8], &'static [u8])> {
     let mut from = 0;
     // One search for what all have in common: most bytes of a file belong to no such line.
-    while let Some(at) = find(bytes.get(from..)?, ANY_BEGIN) {
+    while let Some(at) = next_begin(bytes.get(from..)?) {
         let line = bytes.get(from + at..)?;
         if let Some((begin, end)) = LINES.iter().find(|(begin, _)| line.starts_with(begin)) {
             return Some((from + at, begin, end));
@@ -331,7 +331,7 @@ impl<'a> Iterator for Sections<'a> {
         let (at, begin, end) = first_begin(self.rest)?;
         let (_, section) = self.rest.split_at_checked(at)?;
         let (_, body) = section.split_at_checked(begin.len())?;
-        let (body, after) = body.split_at_checked(find(body, ANY_BEGIN).unwrap_or(body.len()))?;
+        let (body, after) = body.split_at_checked(next_begin(body).unwrap_or(body.len()))?;
         let Some(length) = find(body, end) else {
             self.rest = after;
             return Some(None);
@@ -350,6 +350,13 @@ fn in_words(error: &PemError) -> &'static str {
         PemError::Base64Decode(_) => "not base64",
         _ => "not PEM",
     }
+}
+
+/// The place of the first line that may begin a PEM section of any kind.
+fn next_begin(bytes: &[u8]) -> Option<usize> {
+    // Made once: a search prepares its needle, which takes longer than most searches here.
+    static ANY: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new(ANY_BEGIN));
+    ANY.find(bytes)
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -1,6 +1,6 @@
 //! Bytes in hexadecimal.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 /// Bytes that are formatted in hexadecimal, two digits each: by `{:X}` in upper case, by `{:x}` in lower case.
 #[derive(Clone, Copy, Debug)]
@@ -27,28 +27,45 @@ impl Hexadecimal<'_> {
 
 impl fmt::UpperHex for Hexadecimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        digits(self.0, b"0123456789ABCDEF").try_for_each(|digit| f.write_char(digit))
+        write(self.0, UPPER, f)
     }
 }
 
 impl fmt::LowerHex for Hexadecimal<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        digits(self.0, b"0123456789abcdef").try_for_each(|digit| f.write_char(digit))
+        write(self.0, LOWER, f)
     }
 }
 
-/// The digits of the bytes, two each. Each certificate has several numbers and hashes that are written so: a formatter for each byte
-/// would take longer than the reading of the certificate's fields.
-fn digits(bytes: &[u8], digits: &'static [u8; 16]) -> impl Iterator<Item = char> {
-    let digit = |number: u8| digits.get(usize::from(number & 0xf)).map_or('?', |digit| char::from(*digit));
-    bytes.iter().flat_map(move |byte| [digit(byte >> 4), digit(*byte)])
+const UPPER: &[u8; 16] = b"0123456789ABCDEF";
+const LOWER: &[u8; 16] = b"0123456789abcdef";
+
+/// The number of bytes whose digits are written at once.
+const AT_ONCE: usize = 32;
+
+/// Each certificate has several numbers and hashes that are written so: a formatter for each byte, or even each digit, would take
+/// longer than the reading of the certificate's fields.
+fn write(bytes: &[u8], digits: &[u8; 16], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for part in bytes.chunks(AT_ONCE) {
+        let mut text = [0; 2 * AT_ONCE];
+        for (pair, byte) in text.chunks_exact_mut(2).zip(part) {
+            pair.copy_from_slice(&digits_of(*byte, digits));
+        }
+        let written = text.get(..2 * part.len()).and_then(|text| std::str::from_utf8(text).ok());
+        f.write_str(written.ok_or(fmt::Error)?)?;
+    }
+    Ok(())
+}
+
+fn digits_of(byte: u8, digits: &[u8; 16]) -> [u8; 2] {
+    [byte >> 4, byte & 0xf].map(|number| digits.get(usize::from(number)).copied().unwrap_or(b'?'))
 }
 
 /// Bytes in hexadecimal, in upper case.
 pub(crate) fn hex_upper(bytes: &[u8]) -> String {
-    let mut text = String::with_capacity(bytes.len() * 2);
-    text.extend(digits(bytes, b"0123456789ABCDEF"));
-    text
+    let mut text = Vec::with_capacity(bytes.len() * 2);
+    bytes.iter().for_each(|byte| text.extend_from_slice(&digits_of(*byte, UPPER)));
+    String::from_utf8(text).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -59,6 +76,11 @@ mod tests {
     fn each_byte_has_two_digits() {
         let bytes = Hexadecimal::of(&[0x00, 0x0a, 0xff]);
         assert_eq!((format!("{bytes:x}"), format!("{bytes:X}")), ("000aff".to_owned(), "000AFF".to_owned()));
+        for length in 0..100 {
+            let bytes: Vec<u8> = (0..length).map(|number: u8| number.wrapping_mul(7)).collect();
+            let slowly: String = bytes.iter().map(|byte| format!("{byte:02X}")).collect();
+            assert_eq!((format!("{:X}", Hexadecimal::of(&bytes)), hex_upper(&bytes)), (slowly.clone(), slowly));
+        }
     }
 
     #[test]

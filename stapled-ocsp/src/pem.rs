@@ -2,6 +2,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memchr_iter;
 
 /// The line before a certificate.
 pub(crate) const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
@@ -28,11 +29,17 @@ pub(crate) fn certificate(der: &[u8]) -> String {
 pub(crate) fn plain_contents(body: &[u8]) -> Option<Vec<u8>> {
     let body = body.strip_suffix(b"\n")?;
     let mut text = Vec::with_capacity(body.len());
-    let mut lines = body.split(|byte| *byte == b'\n').map(|line| line.strip_suffix(b"\r").unwrap_or(line));
-    if !lines.next()?.is_empty() {
-        return None;
+    let mut line_start = 0;
+    for line_end in memchr_iter(b'\n', body).chain([body.len()]) {
+        let line = body.get(line_start..line_end)?;
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        // The BEGIN line ends where the body begins.
+        if line_start == 0 && !line.is_empty() {
+            return None;
+        }
+        text.extend_from_slice(line);
+        line_start = line_end + 1;
     }
-    lines.for_each(|line| text.extend_from_slice(line));
     STANDARD.decode(text).ok()
 }
 

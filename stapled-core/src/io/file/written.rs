@@ -76,7 +76,9 @@ impl Files {
         if let Some(certificate) = certificate_of(path) {
             self.beside.remove(certificate);
         }
-        self.elsewhere.remove(path);
+        if !self.elsewhere.is_empty() {
+            self.elsewhere.remove(path);
+        }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (Cow<'_, Path>, &Written)> {

@@ -129,10 +129,11 @@ impl Exchanger {
     /// Sends a request to one address of the host after another, and to several at once if an address is slow, until
     /// one answers (after RFC 8305).
     async fn ask_addresses(&self, asked: &Asked, limit: usize, deadline: Instant) -> Result<Reply, FetchError> {
+        let Some(host) = self.resolved_host(&asked.url) else {
+            return self.attempt(asked, None, limit, deadline, None).await.1;
+        };
         let captured = Captured::default();
-        let first = self.attempt(asked, None, limit, deadline, &captured);
-        let Some(host) = self.resolved_host(&asked.url) else { return first.await.1 };
-        let unused = Captured::default();
+        let first = self.attempt(asked, None, limit, deadline, Some(&captured));
         let share = self.total / SHARES;
         let mut next_at = Instant::now() + share;
         let mut others: Option<std::vec::IntoIter<IpAddr>> = None;
@@ -184,7 +185,7 @@ impl Exchanger {
             }
             if let Some(address) = others.as_mut().and_then(Iterator::next) {
                 tried.push(address);
-                running.push(Box::pin(self.attempt(asked, Some(address), limit, deadline, &unused)));
+                running.push(Box::pin(self.attempt(asked, Some(address), limit, deadline, None)));
                 next_at = Instant::now() + share / 2;
             } else if running.is_empty() {
                 return Err(failed.unwrap_or_else(|| self.timed_out(asked)));
@@ -212,7 +213,7 @@ impl Exchanger {
         only: Option<IpAddr>,
         limit: usize,
         deadline: Instant,
-        captured: &Captured,
+        captured: Option<&Captured>,
     ) -> (Option<IpAddr>, Result<Reply, FetchError>) {
         let answered = async {
             let head = timeout_at(deadline, self.send(asked, only, captured)).await;
@@ -259,7 +260,7 @@ impl Exchanger {
         &self,
         asked: &Asked,
         only: Option<IpAddr>,
-        captured: &Captured,
+        captured: Option<&Captured>,
     ) -> Result<Response<Incoming>, FetchError> {
         match self.send_once(asked, only, captured).await? {
             Ok(response) => Ok(response),
@@ -277,10 +278,12 @@ impl Exchanger {
         &self,
         asked: &Asked,
         only: Option<IpAddr>,
-        captured: &Captured,
+        captured: Option<&Captured>,
     ) -> Result<Result<Response<Incoming>, legacy::Error>, FetchError> {
         let mut request = self.request(asked)?;
-        *captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(capture_connection(&mut request));
+        if let Some(captured) = captured {
+            *captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(capture_connection(&mut request));
+        }
         match self.clients.send(request, only).await {
             Ok(answering) => Ok(answering.await),
             Err(error) => Err(FetchError::connect(asked.url.to_string(), error.to_string())),
@@ -290,19 +293,18 @@ impl Exchanger {
     fn request(&self, asked: &Asked) -> Result<Request<Body>, FetchError> {
         let unsupported = |why: String| FetchError::unsupported_url(asked.url.to_string(), why);
         let uri: Uri = asked.url.as_str().parse().map_err(|error| unsupported(format!("{error}")))?;
+        // For https, the connector asks the proxy for a tunnel. A plain proxy reads the request itself.
+        let proxy = self.proxy.as_ref().filter(|_| uri.scheme_str() == Some("http"));
+        let intercept = proxy.and_then(|proxy| proxy.intercept(&uri));
         let mut request = match &asked.body {
-            None => Request::get(&uri),
-            Some(_) => Request::post(&uri).header(CONTENT_TYPE, "application/ocsp-request"),
+            None => Request::get(uri),
+            Some(_) => Request::post(uri).header(CONTENT_TYPE, "application/ocsp-request"),
         };
         request = request.header(ACCEPT, asked.accept).header(USER_AGENT, self.user_agent.clone());
         if let (Some(etag), None) = (&asked.etag, &asked.body) {
             request = request.header(IF_NONE_MATCH, etag.clone());
         }
-        // For https, the connector asks the proxy for a tunnel. A plain proxy reads the request itself.
-        if uri.scheme_str() == Some("http")
-            && let Some(intercept) = self.proxy.as_ref().and_then(|proxy| proxy.intercept(&uri))
-            && let Some(authorization) = intercept.basic_auth()
-        {
+        if let Some(authorization) = intercept.as_ref().and_then(|intercept| intercept.basic_auth()) {
             request = request.header(PROXY_AUTHORIZATION, authorization.clone());
         }
         request.body(Body::new(asked.body.clone().unwrap_or_default())).map_err(|error| unsupported(error.to_string()))
