@@ -92,8 +92,7 @@ impl Inventory {
         delivery: Delivery,
         now: Timestamp,
     ) -> bool {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         self.set_in(&mut known, subject, sink, losses, delivery, now)
     }
 
@@ -107,8 +106,7 @@ impl Inventory {
         delivery: Delivery,
         now: Timestamp,
     ) -> bool {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         let is_right = known.certificates.get(subject).is_some_and(|entry| {
             let is_first = !entry.deliveries.contains_key(&sink);
             let is_good = *entry.standing == Standing::Good && !entry.unconfirmed;

@@ -85,8 +85,7 @@ impl Inventory {
 
     /// Records that the CA was asked after this request, regardless of the result.
     pub(crate) fn set_answered(&self, subject: &Subject, ticket: Ticket) {
-        let _told = self.tell_when_done();
-        if let Some(entry) = self.known().certificates.get_mut(subject) {
+        if let Some(entry) = self.change().certificates.get_mut(subject) {
             entry.change_questions(|questions| questions.answered = questions.answered.max(ticket));
         }
     }

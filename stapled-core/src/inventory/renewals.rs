@@ -111,8 +111,7 @@ impl Inventory {
         next: Timestamp,
         now: Timestamp,
     ) -> (bool, BTreeSet<SinkNumber>) {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return Default::default() };
         let changed = entry.staple.as_ref() != Some(&staple);
         if changed {
@@ -205,8 +204,7 @@ impl Inventory {
         next: Option<Timestamp>,
         now: Timestamp,
     ) -> BTreeSet<SinkNumber> {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
         // An expired certificate keeps its staple: the clock may be wrong.
         if matches!(standing, Standing::Revoked { .. }) {

@@ -8,11 +8,16 @@ use crate::chain::CertChain;
 use crate::task::Subject;
 
 impl Inventory {
-    /// The chains of the certificates that want a staple, in no order.
-    pub(crate) fn chains(&self) -> Vec<Arc<CertChain>> {
+    /// The chains of the certificates that want a staple, in no order, and the revision that this is.
+    pub(crate) fn chains(&self) -> (Vec<Arc<CertChain>>, u64) {
         let known = self.known();
         let entries = known.certificates.values().filter(|entry| *entry.standing != Standing::Retired);
-        entries.map(|entry| Arc::clone(&entry.chain)).collect()
+        (entries.map(|entry| Arc::clone(&entry.chain)).collect(), known.revision)
+    }
+
+    /// The present revision. It grows with each change of a certificate, in the instant in which the change can be seen.
+    pub(crate) fn revision(&self) -> u64 {
+        self.known().revision
     }
 
     /// The standing of a certificate. `None`: it is not known any more.

@@ -71,8 +71,7 @@ impl Inventory {
         again: Option<Timestamp>,
         now: Timestamp,
     ) -> Option<Displaced> {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
         let keeps = matches!(state, PlaceState::Problem { .. } | PlaceState::Pending);
         place.set_state(state, again, now);
@@ -89,8 +88,7 @@ impl Inventory {
         site: Site,
         now: Timestamp,
     ) -> Option<Settled> {
-        let _told = self.tell_when_done();
-        let mut known = self.known();
+        let mut known = self.change();
         let subject = chain.subject().clone();
         let place = known.places.get_mut(location).filter(|place| place.generation == generation)?;
         let source = place.source();

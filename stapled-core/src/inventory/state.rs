@@ -1,6 +1,7 @@
 //! The inventory itself: all records behind one lock.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
@@ -51,9 +52,11 @@ impl Inventory {
         self.changes.subscribe()
     }
 
-    /// A guard that wakes the waiting handles when it is dropped. Take it before the lock.
-    pub(super) fn tell_when_done(&self) -> Told<'_> {
-        Told(&self.changes)
+    /// Locks the contents for a change that handles wait for, and that makes a new revision. They are woken when the lock is released.
+    pub(super) fn change(&self) -> Change<'_> {
+        let mut known = self.known();
+        known.revision += 1;
+        Change { known, _told: Told(&self.changes) }
     }
 
     /// The name of a sink.
@@ -89,8 +92,29 @@ impl Inventory {
     }
 }
 
-/// Wakes the waiting handles when it is dropped, after the lock of the same scope.
-pub(super) struct Told<'a>(&'a watch::Sender<u64>);
+/// The locked contents, for a change.
+pub(super) struct Change<'a> {
+    known: MutexGuard<'a, Known>,
+    // Dropped after the lock.
+    _told: Told<'a>,
+}
+
+impl Deref for Change<'_> {
+    type Target = Known;
+
+    fn deref(&self) -> &Known {
+        &self.known
+    }
+}
+
+impl DerefMut for Change<'_> {
+    fn deref_mut(&mut self) -> &mut Known {
+        &mut self.known
+    }
+}
+
+/// Wakes the waiting handles when it is dropped.
+struct Told<'a>(&'a watch::Sender<u64>);
 
 impl Drop for Told<'_> {
     fn drop(&mut self) {
@@ -122,4 +146,24 @@ pub(super) struct Known {
     /// How many times each sink has lost staples.
     pub(super) losses: BTreeMap<SinkNumber, u64>,
     pub(super) generation: u64,
+    /// The number of changes that handles wait for.
+    pub(super) revision: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is made of a revision is old as soon as a change can be seen, and who waits is woken when it can be seen.
+    #[test]
+    fn a_change_is_a_new_revision_before_its_lock_is_released() {
+        let inventory = Inventory::new(Vec::new(), Vec::new(), BTreeSet::new());
+        let (changes, before) = (inventory.changes(), inventory.revision());
+        let change = inventory.change();
+        assert_eq!(change.revision, before + 1);
+        assert!(!changes.has_changed().unwrap());
+        drop(change);
+        assert!(changes.has_changed().unwrap());
+        assert_eq!(inventory.revision(), before + 1);
+    }
 }

@@ -10,6 +10,7 @@ use super::key::Key;
 use super::prepared::Prepared;
 use super::reply::Reply;
 use super::table::Table;
+use crate::clock::Clock;
 use crate::time::Timestamp;
 
 /// How many staples are kept, and how many bytes they may have together.
@@ -81,8 +82,8 @@ impl Asked {
         self.memory().refused.insert(key.clone(), (reply, now + REFUSED_FOR));
     }
 
-    /// Remembers that a certificate was revoked, by an answer of this thisUpdate.
-    pub(super) fn revoke(&self, key: &Key, this_update: Timestamp) {
+    /// Remembers that a certificate was revoked, by an answer of this thisUpdate, and takes its staple out of the table.
+    pub(super) fn revoke(&self, key: &Key, this_update: Timestamp, table: &Table) {
         let mut memory = self.memory();
         if memory.revoked.len() >= REVOCATIONS && !memory.revoked.contains_key(key) {
             let oldest = memory.revoked.iter().min_by_key(|(_, at)| **at).map(|(key, _)| key.clone());
@@ -91,11 +92,7 @@ impl Asked {
         let known = memory.revoked.entry(key.clone()).or_insert(this_update);
         *known = this_update.max(*known);
         memory.forget(key);
-    }
-
-    /// Whether an answer of this thisUpdate is not newer than one that said `revoked`.
-    pub(super) fn is_superseded(&self, key: &Key, this_update: Timestamp) -> bool {
-        self.memory().revoked.get(key).is_some_and(|revoked| this_update <= *revoked)
+        table.remove(key);
     }
 
     /// Forgets what was found out about a certificate, since the stapler has a staple of it.
@@ -106,9 +103,20 @@ impl Asked {
         memory.revoked.remove(key);
     }
 
-    /// Keeps a staple and puts it into the table. If there are too many, those that were not sent for the longest time go.
-    pub(super) fn keep(&self, key: &Key, prepared: &Arc<Prepared>, table: &Table) {
+    /// Keeps a staple of this thisUpdate and puts it into the table. If there are too many, those that were not sent for the longest
+    /// time go. Returns false, and keeps nothing, if an answer that is not older said `revoked`.
+    pub(super) fn keep(
+        &self,
+        key: &Key,
+        prepared: &Arc<Prepared>,
+        this_update: Timestamp,
+        table: &Table,
+        clock: &dyn Clock,
+    ) -> bool {
         let mut memory = self.memory();
+        if memory.revoked.get(key).is_some_and(|revoked| this_update <= *revoked) {
+            return false;
+        }
         memory.refused.remove(key);
         memory.revoked.remove(key);
         memory.forget(key);
@@ -121,7 +129,8 @@ impl Asked {
         }
         memory.bytes += prepared.size();
         memory.staples.insert(key.clone(), Arc::clone(prepared));
-        table.put(key, prepared);
+        table.put_asked(key, prepared, clock);
+        true
     }
 
     /// Replaces a staple by the same one with another time of renewal.
@@ -141,5 +150,52 @@ impl Memory {
         let gone = self.staples.remove(key)?;
         self.bytes -= gone.size();
         Some(gone)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::ocsp::{CertId, CertIdHash};
+
+    fn key() -> Key {
+        Key::of(&CertId::new(CertIdHash::Sha1, b"name", b"key", &[1])).unwrap()
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_unix(seconds)
+    }
+
+    fn is_ready(table: &Table, prepared: &Arc<Prepared>) -> bool {
+        table.get(&key()).is_some_and(|known| Arc::ptr_eq(&known, prepared))
+    }
+
+    #[test]
+    fn only_a_newer_good_answer_undoes_a_revocation() {
+        let (asked, table) = (Asked::default(), Table::new());
+        let good = Arc::new(Prepared::example(true));
+        let keep = |this_update| asked.keep(&key(), &good, at(this_update), &table, &SystemClock);
+        asked.revoke(&key(), at(10), &table);
+        assert!(!keep(10));
+        assert!(table.get(&key()).is_none());
+        assert!(keep(11));
+        assert!(is_ready(&table, &good));
+        asked.revoke(&key(), at(12), &table);
+        assert!(table.get(&key()).is_none());
+        assert!(!keep(12), "the older revocation was forgotten, and the newer one is known");
+    }
+
+    /// The CA was asked about a certificate that the stapler found meanwhile.
+    #[test]
+    fn the_stapler_s_own_staple_is_not_replaced() {
+        let (asked, table) = (Asked::default(), Table::new());
+        let (own, other) = (Arc::new(Prepared::example(false)), Arc::new(Prepared::example(true)));
+        table.put(&key(), &own);
+        assert!(asked.keep(&key(), &other, at(10), &table, &SystemClock));
+        assert!(is_ready(&table, &own));
+        table.remove(&key());
+        assert!(asked.keep(&key(), &other, at(10), &table, &SystemClock));
+        assert!(is_ready(&table, &other));
     }
 }

@@ -51,7 +51,7 @@ impl Parts {
     }
 
     /// The staple that is ready.
-    fn ready(&self, key: &Key) -> Option<Arc<Prepared>> {
+    pub(super) fn ready(&self, key: &Key) -> Option<Arc<Prepared>> {
         self.table.get(key).filter(|prepared| !prepared.is_over(&*self.clock))
     }
 }
@@ -85,16 +85,28 @@ impl Question {
 
     /// Finds the answer by what the stapler knows, or by asking the CA.
     async fn find(self) -> Reply {
-        let watched = self.parts.watched.borrow().clone();
-        let Some(handle) = watched else { return Reply::TryLater };
-        let index = self.index(&handle).await;
+        let mut watched = self.parts.watched.subscribe();
+        loop {
+            let handle = watched.borrow_and_update().clone();
+            let Some(handle) = handle else { return Reply::TryLater };
+            tokio::select! {
+                reply = self.find_by(&handle) => return reply,
+                // Another stapler has taken over. The old one learns nothing any more.
+                Ok(()) = watched.changed() => {}
+            }
+        }
+    }
+
+    /// Finds the answer by what this stapler knows, or by asking the CA.
+    async fn find_by(&self, handle: &Handle) -> Reply {
+        let index = self.index(handle).await;
         if let Some(subject) = index.known(&self.key)
-            && let Some(reply) = self.of_stapler(&handle, subject).await
+            && let Some(reply) = self.of_stapler(handle, subject).await
         {
             return reply;
         }
         match index.issuer(&self.key) {
-            Some(issuer) => self.ask(&handle, issuer).await,
+            Some(issuer) => self.ask(handle, issuer).await,
             None => Reply::Unauthorized,
         }
     }
@@ -118,9 +130,8 @@ impl Question {
         let mut changes = inventory.changes();
         loop {
             changes.mark_unchanged();
-            // Looked at before the answer: a staple that is delivered between the two looks would else seem to be of another hash.
-            let is_delivered = self.parts.holds(subject);
-            let ready = self.ready().filter(|ready| ready.renewal.is_none());
+            // In one look: a staple that comes or goes between two would seem to be of another hash.
+            let (ready, is_delivered) = self.parts.delivered(&self.key, subject);
             match inventory.standing_of(subject) {
                 None => return None,
                 Some(Standing::Revoked { .. } | Standing::Expired) => return Some(Reply::Unauthorized),
@@ -187,18 +198,13 @@ impl Question {
                 let renewal = Some(Renewal { renew_at, stale_at });
                 let prepared = Prepared::new(staple.response(), facts, renewal, &*parts.clock);
                 // An answer with another hash is of no use for this client.
-                match prepared.filter(|_| is_ours && !parts.asked.is_superseded(key, facts.this_update)) {
-                    Some(prepared) => {
-                        let prepared = Arc::new(prepared);
-                        parts.asked.keep(key, &prepared, &parts.table);
-                        Reply::Staple(prepared)
-                    }
-                    None => self.refuse(Reply::TryLater),
-                }
+                let prepared = prepared.filter(|_| is_ours).map(Arc::new);
+                let keep =
+                    |prepared: &_| parts.asked.keep(key, prepared, facts.this_update, &parts.table, &*parts.clock);
+                prepared.filter(keep).map(Reply::Staple).unwrap_or_else(|| self.refuse(Reply::TryLater))
             }
             NamedAnswer::Revoked { this_update } => {
-                parts.asked.revoke(&self.key, this_update);
-                parts.table.remove(&self.key);
+                parts.asked.revoke(&self.key, this_update, &parts.table);
                 self.refuse(Reply::Unauthorized)
             }
             NamedAnswer::NotKnown | NamedAnswer::NoAnswer => {
@@ -226,5 +232,31 @@ struct Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.question.parts.asked.close(&self.question.key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::io::memory_sink::MemorySink;
+    use crate::io::memory_source::MemorySource;
+    use crate::stapler::Stapler;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_question_that_waits_for_a_stapler_goes_on_with_the_next_one() {
+        let parts = Arc::new(Parts::new(Arc::new(SystemClock)));
+        let stapler = || Stapler::builder().source(MemorySource::new()).sink(MemorySink::new()).build().unwrap();
+        let (slow, next) = (stapler(), stapler());
+        // It does not run, so it never finds its certificates.
+        parts.watched.send_replace(Some(slow.handle()));
+        let cert_id = CertId::new(CertIdHash::Sha1, b"name", b"key", &[1]);
+        let mut question = std::pin::pin!(parts.decide(&cert_id));
+        assert!(tokio::time::timeout(Duration::from_secs(1), &mut question).await.is_err());
+        parts.watched.send_replace(Some(next.handle()));
+        tokio::spawn(next.run(std::future::pending()));
+        // It finds no certificate of this issuer.
+        let reply = tokio::time::timeout(Duration::from_secs(1), question).await;
+        assert!(matches!(reply, Ok(Reply::Unauthorized)), "{reply:?}");
     }
 }

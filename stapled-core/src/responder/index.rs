@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::allowed::AllowedIssuer;
@@ -36,6 +35,8 @@ pub(super) struct Index {
     issuers: Vec<AllowedIssuer>,
     by_id: HashMap<Box<[u8]>, usize>,
     known: HashMap<(usize, Box<[u8]>), Subject>,
+    /// The revision of the inventory.
+    revision: u64,
 }
 
 impl Index {
@@ -46,7 +47,9 @@ impl Index {
         for AllowedIssuer { certificate, urls } in configured {
             index.issuer_of(certificate, certificate.subject(), || urls.clone(), &mut numbers);
         }
-        for chain in handle.inventory().chains() {
+        let (chains, revision) = handle.inventory().chains();
+        index.revision = revision;
+        for chain in chains {
             let (name, serial) = (chain.end_entity().issuer(), chain.end_entity().serial());
             let issuer = index.issuer_of(chain.issuer(), name, || handle.urls_of(&chain), &mut numbers);
             index.known.insert((issuer, serial.into()), chain.subject().clone());
@@ -103,10 +106,9 @@ pub(super) struct Indexes {
     made: tokio::sync::Mutex<Option<Made>>,
 }
 
-/// The state of the inventory from which the present index was made.
+/// What the present index was made from.
 struct Made {
     handle: Handle,
-    changes: watch::Receiver<u64>,
     configured: Arc<Vec<AllowedIssuer>>,
     /// When the next one may be made.
     next: Instant,
@@ -129,19 +131,17 @@ impl Indexes {
         if let Some(before) = &*made {
             let is_current = before.handle.is_same(handle)
                 && Arc::ptr_eq(&before.configured, &configured)
-                && !before.changes.has_changed().unwrap_or(false);
+                && self.current.load().revision == handle.inventory().revision();
             if is_current {
                 return self.current.load_full();
             }
             tokio::time::sleep_until(before.next).await;
         }
-        // A change from now on makes the index old.
-        let changes = handle.inventory().changes();
         let (of, issuers, began) = (handle.clone(), Arc::clone(&configured), Instant::now());
         if let Ok(index) = tokio::task::spawn_blocking(move || Index::of(&issuers, &of)).await {
             self.current.store(Arc::new(index));
             let next = Instant::now() + PAUSE.max(began.elapsed() * SHARE);
-            *made = Some(Made { handle: handle.clone(), changes, configured, next });
+            *made = Some(Made { handle: handle.clone(), configured, next });
         }
         self.current.load_full()
     }

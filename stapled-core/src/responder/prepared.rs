@@ -9,6 +9,8 @@ use hyper::header::{self, HeaderValue};
 use hyper::{Response, StatusCode};
 
 use crate::clock::Clock;
+#[cfg(test)]
+use crate::clock::SystemClock;
 use crate::hash::Sha256;
 use crate::hexadecimal::Hexadecimal;
 use crate::staple::facts::Facts;
@@ -66,6 +68,22 @@ impl Prepared {
             renewal,
             used: AtomicU64::new(clock.steady().as_secs()),
         })
+    }
+
+    /// An answer of an hour, which the stapler renews, or the responder.
+    #[cfg(test)]
+    pub(super) fn example(is_asked: bool) -> Self {
+        let (now, hour) = (SystemClock.now(), Duration::from_secs(3600));
+        let empty = HeaderValue::from_static("");
+        Prepared {
+            body: Bytes::from_static(b"response"),
+            etag: empty.clone(),
+            last_modified: empty.clone(),
+            expires: empty,
+            ends: (now + hour, SystemClock.steady() + hour),
+            renewal: is_asked.then_some(Renewal { renew_at: now + hour, stale_at: now + hour }),
+            used: AtomicU64::new(0),
+        }
     }
 
     /// The same, with another time of renewal.

@@ -39,8 +39,7 @@ impl Parts {
             // The answers to questions with other hashes are of no use either.
             let now = self.clock.now();
             for key in keys_of(chain) {
-                self.asked.revoke(&key, now);
-                self.table.remove(&key);
+                self.asked.revoke(&key, now, &self.table);
             }
         }
     }
@@ -80,9 +79,11 @@ impl Parts {
         }
     }
 
-    /// Whether there is a staple of this certificate, for a question with any hash.
-    pub(super) fn holds(&self, subject: &Subject) -> bool {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).keys.contains_key(subject)
+    /// The stapler's staple for a question with this key, and whether there is one of this certificate, for a question with any hash.
+    pub(super) fn delivered(&self, key: &Key, subject: &Subject) -> (Option<Arc<Prepared>>, bool) {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let ready = self.ready(key).filter(|ready| ready.renewal.is_none());
+        (ready, held.keys.contains_key(subject))
     }
 
     /// Removes the staple of a certificate, unless another one shares it.

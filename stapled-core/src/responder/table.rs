@@ -7,6 +7,7 @@ use arc_swap::ArcSwap;
 
 use super::key::Key;
 use super::prepared::Prepared;
+use crate::clock::Clock;
 
 /// The number of maps over which the answers are spread: a change copies one of them.
 const SHARDS: usize = 256;
@@ -30,6 +31,15 @@ impl Table {
     pub(super) fn put(&self, key: &Key, prepared: &Arc<Prepared>) {
         self.change(key, |answers| {
             answers.insert(key.clone(), Arc::clone(prepared));
+        });
+    }
+
+    /// Puts the answer to a question of the responder's own, unless the stapler has delivered one, which it renews.
+    pub(super) fn put_asked(&self, key: &Key, prepared: &Arc<Prepared>, clock: &dyn Clock) {
+        self.change(key, |answers| {
+            if !answers.get(key).is_some_and(|known| known.renewal.is_none() && !known.is_over(clock)) {
+                answers.insert(key.clone(), Arc::clone(prepared));
+            }
         });
     }
 
