@@ -41,6 +41,7 @@ const REST: Duration = Duration::from_secs(30);
 const REST_IN_TEST: Duration = Duration::from_secs(2);
 /// How long a stapler may have something to do after its start.
 const SETTLING: Duration = Duration::from_secs(15);
+const HOUR: Duration = Duration::from_secs(3600);
 /// The figures of a run, in the order of the table.
 const FIGURES: [&str; 9] =
     ["bare s", "bare cpu s", "start s", "ratio", "cpu s", "first s", "rest %", "rescan cpu s", "memory B"];
@@ -195,6 +196,8 @@ fn start(directory: &Path, rest: Duration) {
             .sink(FileSink::new())
             .fetcher(NoCa(Arc::clone(&asked)))
             .observer(observer)
+            // A rescan in the time of rest would be measured with it.
+            .rescan_interval(HOUR)
             .build()
             .unwrap();
         let handle = stapler.handle();
