@@ -154,7 +154,7 @@ pub(super) struct Known {
 mod tests {
     use super::*;
 
-    /// What is made of a revision is old as soon as a change can be seen, and who waits is woken when it can be seen.
+    /// The revision grows before other threads can see the change, and waiting handles are woken after that.
     #[test]
     fn a_change_is_a_new_revision_before_its_lock_is_released() {
         let inventory = Inventory::new(Vec::new(), Vec::new(), BTreeSet::new());

@@ -106,7 +106,7 @@ pub(super) struct Indexes {
     made: tokio::sync::Mutex<Option<Made>>,
 }
 
-/// What the present index was made from.
+/// The stapler and the configured issuers of the present index.
 struct Made {
     handle: Handle,
     configured: Arc<Vec<AllowedIssuer>>,
