@@ -46,6 +46,12 @@ const MOST_THREADS: usize = 16;
 const REST: Duration = Duration::from_millis(1);
 /// How long work waits for one of these threads before it gets a thread of its own.
 const TO_A_THREAD: Duration = Duration::from_millis(10);
+/// A job that takes no longer than this reads what is in memory.
+const FAST: Duration = Duration::from_micros(250);
+/// How many fast jobs are left to one thread: waking another one takes as long as several of them.
+const FAST_IN_A_ROW: usize = 8;
+/// After so many slow jobs in a row, the next ones are not taken for fast.
+const SLOW_IN_A_ROW: u8 = 2;
 /// The stack of a thread, in bytes.
 const STACK: usize = 512 * 1024;
 /// How long a thread without work stays.
@@ -213,6 +219,8 @@ struct Line {
     threads: Vec<(u64, std::time::Instant)>,
     /// The thread that rests for a moment, and then takes what waits.
     resting: Option<u64>,
+    /// How many slow jobs in a row may follow before the next ones are not taken for fast.
+    fast: u8,
 }
 
 /// A job that has not begun.
@@ -260,22 +268,39 @@ impl Line {
             line.jobs.pop_front();
         }
         line.jobs.push_back(Arc::clone(&waiting));
-        let thread = line.another(id);
+        let thread = line.another(id, std::time::Instant::now());
         // A runtime that ends drops the work here and now, which takes the lock.
         drop(lines);
         OneOfThem::begin(thread);
         InLine(waiting)
     }
 
-    /// Another thread, if those that are at work will not be free soon. Most jobs take less time than waking a thread.
-    fn another(&mut self, id: runtime::Id) -> Option<OneOfThem> {
-        // A thread whose job has taken long may hang.
-        let soon_free = self.threads.iter().filter(|(_, since)| since.elapsed() < TO_A_THREAD).count();
-        if self.resting.is_some() || self.jobs.len() <= soon_free || self.threads.len() >= threads_of_a_runtime() {
+    /// Learns from the job that a thread has done by now.
+    fn done(&mut self, thread: u64, now: std::time::Instant) {
+        let since = self.threads.iter().find(|(number, _)| *number == thread).map(|(_, since)| *since);
+        match since.map(|since| now.saturating_duration_since(since) <= FAST) {
+            Some(true) => self.fast = SLOW_IN_A_ROW,
+            _ => self.fast = self.fast.saturating_sub(1),
+        }
+    }
+
+    /// Another thread, if those that are at work will not do soon what waits. Most jobs take less time than waking a thread.
+    fn another(&mut self, id: runtime::Id, now: std::time::Instant) -> Option<OneOfThem> {
+        if self.resting.is_some() || self.threads.len() >= threads_of_a_runtime() {
+            return None;
+        }
+        let each = if self.fast > 0 { FAST_IN_A_ROW } else { 1 };
+        let soon_done = self.threads.iter().map(|(_, since)| match now.saturating_duration_since(*since) {
+            short if short <= FAST => each,
+            long if long < TO_A_THREAD => 1,
+            // A thread whose job has taken long may hang.
+            _ => 0,
+        });
+        if self.jobs.len() <= soon_done.sum() {
             return None;
         }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        self.threads.push((number, std::time::Instant::now()));
+        self.threads.push((number, now));
         Some(OneOfThem { id, number, has_worked: false, has_ended: false })
     }
 }
@@ -334,11 +359,14 @@ impl OneOfThem {
         let Some(line) = lines.get_mut(&self.id) else { return Next::End };
         line.resting.take_if(|resting| *resting == self.number);
         if let Some(job) = line.jobs.pop_front() {
-            self.has_worked = true;
-            if let Some((_, since)) = line.threads.iter_mut().find(|(number, _)| *number == self.number) {
-                *since = std::time::Instant::now();
+            let now = std::time::Instant::now();
+            if std::mem::replace(&mut self.has_worked, true) {
+                line.done(self.number, now);
             }
-            let another = line.another(self.id);
+            if let Some((_, since)) = line.threads.iter_mut().find(|(number, _)| *number == self.number) {
+                *since = now;
+            }
+            let another = line.another(self.id, now);
             drop(lines);
             OneOfThem::begin(another);
             return Next::Work(job);
@@ -549,6 +577,39 @@ mod tests {
         let length = lock(&LINES)[&runtime::Handle::current().id()].jobs.len();
         assert!(length <= 1, "{length}");
         drop(taken);
+    }
+
+    #[tokio::test]
+    async fn more_fast_jobs_than_slow_ones_are_left_to_one_thread() {
+        let id = runtime::Handle::current().id();
+        let now = std::time::Instant::now();
+        let before = |time| now.checked_sub(time).unwrap();
+        // One thread is at work, for so long, and so many jobs wait.
+        let begins_another = |since, jobs, fast| {
+            let jobs = (0..jobs).map(|_| Arc::new(Waiting { job: Mutex::new(None), since: now })).collect();
+            let mut line = Line { jobs, threads: vec![(0, before(since))], resting: None, fast };
+            line.another(id, now).map(|mut thread| thread.has_ended = true).is_some()
+        };
+        for (since, fast, left_to_it) in [
+            (Duration::ZERO, 0, 1),
+            (Duration::ZERO, 1, FAST_IN_A_ROW),
+            (FAST, 1, FAST_IN_A_ROW),
+            // Its job is slow after all, or hangs.
+            (FAST * 2, 1, 1),
+            (TO_A_THREAD, 1, 0),
+        ] {
+            assert!(!begins_another(since, left_to_it, fast), "{since:?}");
+            assert!(begins_another(since, left_to_it + 1, fast), "{since:?}");
+        }
+
+        // The jobs that were done say whether the next ones are fast.
+        let mut line = Line::default();
+        let after = [FAST * 2, FAST, FAST * 2, FAST * 2, FAST * 2].map(|took| {
+            line.threads = vec![(1, before(took))];
+            line.done(1, now);
+            line.fast
+        });
+        assert_eq!(after, [0, SLOW_IN_A_ROW, 1, 0, 0]);
     }
 
     #[tokio::test]

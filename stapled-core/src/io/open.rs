@@ -1,7 +1,7 @@
 //! Opens files without waiting for anybody.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -24,6 +24,24 @@ pub(crate) fn regular_file_with_metadata(path: &Path) -> io::Result<(File, fs::M
     let metadata = file.metadata()?;
     check(&metadata)?;
     Ok((file, metadata))
+}
+
+/// Fills a buffer from a file until the buffer is full or the file ends. Returns how much was read. A regular file that says that it has
+/// this size ends there, if the buffer has room for more: no further read sees nothing but the end. Other files say 0.
+pub(crate) fn fill(file: &mut File, buffer: &mut [u8], size: u64) -> io::Result<usize> {
+    let mut filled = 0;
+    while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
+        match file.read(room) {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if size > 0 && u64::try_from(filled) == Ok(size) {
+            break;
+        }
+    }
+    Ok(filled)
 }
 
 /// The directories of the descriptors that this process was started with, such as those of a shell's `<(…)`.
@@ -105,6 +123,38 @@ mod tests {
             is_over.store(true, Ordering::Relaxed);
             assert!((1..20_000).contains(&opened), "{opened}");
         });
+    }
+
+    #[test]
+    fn a_file_is_read_to_its_end_whatever_size_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("file");
+        fs::write(&path, "contents").unwrap();
+        let read = |room: usize, size: u64| {
+            let mut buffer = vec![0; room];
+            let filled = fill(&mut File::open(&path).unwrap(), &mut buffer, size).unwrap();
+            String::from_utf8(buffer.get(..filled).unwrap().to_vec()).unwrap()
+        };
+        // It says its size, nothing, more than it has by now, or less.
+        for size in [8, 0, 11] {
+            assert_eq!(read(9, size), "contents");
+            assert_eq!(read(100, size), "contents");
+        }
+        assert_eq!(read(7, 6), "content", "the buffer is full: the file is longer than it said");
+        assert_eq!((read(0, 8), read(3, 8)), (String::new(), "con".to_owned()));
+
+        // What has no size comes in pieces.
+        let (reader, mut writer) = io::pipe().unwrap();
+        let writes = std::thread::spawn(move || {
+            for piece in ["con", "ten", "ts"] {
+                io::Write::write_all(&mut writer, piece.as_bytes()).unwrap();
+            }
+        });
+        let mut buffer = [0; 100];
+        let filled = fill(&mut File::from(std::os::fd::OwnedFd::from(reader)), &mut buffer, 0).unwrap();
+        assert_eq!(buffer.get(..filled), Some(&b"contents"[..]));
+        writes.join().unwrap();
+        assert!(fill(&mut File::open(directory.path()).unwrap(), &mut buffer, 0).is_err(), "a directory");
     }
 
     #[test]

@@ -1,12 +1,12 @@
 //! Reads files that may hold a private key.
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::io::open::regular_file_with_metadata;
+use crate::io::open::{fill, regular_file_with_metadata};
 
 /// The largest file with certificates that is read, in bytes.
 const MAX_FILE: usize = 1024 * 1024;
@@ -62,7 +62,7 @@ fn read_certificates(file: File, metadata: &Metadata) -> Result<Zeroizing<Vec<u8
     if metadata.len() > MAX_FILE as u64 {
         return Err(ReadError::TooLarge);
     }
-    read_to_end(file, metadata.len())
+    read_to_end(file, Some(metadata.len()))
 }
 
 /// Reads what is open already, and may be of any kind, such as standard input or a pipe: the call then takes as long as the writer.
@@ -72,27 +72,29 @@ fn read_certificates(file: File, metadata: &Metadata) -> Result<Zeroizing<Vec<u8
 ///
 /// The input cannot be read, or is too large.
 pub fn read_input(input: File) -> Result<Zeroizing<Vec<u8>>, ReadError> {
-    let size = input.metadata().map_or(0, |metadata| if metadata.is_file() { metadata.len() } else { MAX_FILE as u64 });
+    let size = input.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
     read_to_end(input, size)
 }
 
-/// Reads a file of about this size. The file may grow meanwhile, and some file systems report 0.
-fn read_to_end(mut file: File, size: u64) -> Result<Zeroizing<Vec<u8>>, ReadError> {
+/// Reads a file of about this size; a pipe has none. The file may grow meanwhile, and some file systems report 0.
+fn read_to_end(mut file: File, size: Option<u64>) -> Result<Zeroizing<Vec<u8>>, ReadError> {
     // Room for what the file says: wiping the room of the largest file after each empty one takes longer than reading.
-    let expected = usize::try_from(size).map_or(MAX_FILE, |size| size.min(MAX_FILE));
+    let expected = size.and_then(|size| usize::try_from(size).ok()).map_or(MAX_FILE, |size| size.min(MAX_FILE));
     let mut bytes = room(expected);
-    file.by_ref().take(expected as u64 + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > expected && expected < MAX_FILE {
+    let mut filled = fill(&mut file, &mut bytes, size.unwrap_or_default())?;
+    if filled > expected && expected < MAX_FILE {
         let mut all = room(MAX_FILE);
-        all.extend_from_slice(&bytes);
-        file.take((MAX_FILE + 1 - bytes.len()) as u64).read_to_end(&mut all)?;
+        let (begin, rest) = all.split_at_mut(filled);
+        begin.copy_from_slice(&bytes);
+        filled += fill(&mut file, rest, 0)?;
         bytes = all;
     }
-    if bytes.len() > MAX_FILE { Err(ReadError::TooLarge) } else { Ok(bytes) }
+    bytes.truncate(filled);
+    if filled > MAX_FILE { Err(ReadError::TooLarge) } else { Ok(bytes) }
 }
 
 /// A buffer for this many bytes and one more, which shows that the file is longer. A single allocation, because a
 /// growing buffer leaves copies of its contents behind.
 fn room(size: usize) -> Zeroizing<Vec<u8>> {
-    Zeroizing::new(Vec::with_capacity(size + 1))
+    Zeroizing::new(vec![0; size + 1])
 }

@@ -3,7 +3,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::Path;
@@ -14,6 +14,7 @@ use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, Stat, fstat, open, o
 use crate::bundle::Bundle;
 use crate::certificate::Certificate;
 use crate::io::certificate_file::{TEMPORARY, read_opened};
+use crate::io::open::fill;
 use crate::io::stamp::Stat as Identity;
 use crate::staple::Staple;
 use crate::time::Timestamp;
@@ -36,16 +37,21 @@ enum Links {
 pub(super) struct Folder(OwnedFd);
 
 /// The contents of an open file, of at most [`Staple::MAX_RECEIVED`] bytes. The file says that it has this size.
-pub(super) fn read_response(file: File, size: u64) -> io::Result<Vec<u8>> {
-    let limit = u64::try_from(Staple::MAX_RECEIVED).unwrap_or(u64::MAX);
+pub(super) fn read_response(mut file: File, size: u64) -> io::Result<Vec<u8>> {
+    let expected = usize::try_from(size).map_or(Staple::MAX_RECEIVED, |size| size.min(Staple::MAX_RECEIVED));
     // One byte more shows at once that the file ends there.
-    let expected = usize::try_from(size.min(limit)).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(expected + 1);
-    file.take(limit + 1).read_to_end(&mut bytes)?;
-    if bytes.len() > Staple::MAX_RECEIVED {
+    let mut bytes = vec![0; expected + 1];
+    let mut filled = fill(&mut file, &mut bytes, size)?;
+    if filled > expected {
+        // It has grown since.
+        bytes.resize(Staple::MAX_RECEIVED + 1, 0);
+        filled += fill(&mut file, bytes.get_mut(filled..).unwrap_or_default(), 0)?;
+    }
+    if filled > Staple::MAX_RECEIVED {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {} bytes", Staple::MAX_RECEIVED)));
     }
     // A staple keeps these bytes.
+    bytes.truncate(filled);
     bytes.shrink_to_fit();
     Ok(bytes)
 }
