@@ -212,7 +212,7 @@ impl Adder {
                 let state = DeliveryState::NotWanted { code, what: what.clone() };
                 if *view.delivery.state != state {
                     let sink = Arc::clone(&self.name);
-                    self.journal.tell_of(&view.about, EventKind::NotWanted { sink, code, what });
+                    self.tell(view, EventKind::NotWanted { sink, code, what });
                 }
                 self.set_delivery(task, view, Delivery::of_nothing(state));
                 None
@@ -228,14 +228,18 @@ impl Adder {
         }
     }
 
+    fn tell(&self, view: &DeliveryView, kind: EventKind) {
+        self.journal.tell_about(|| self.inventory.about(&view.chain), kind);
+    }
+
     /// Reports a staple that the sink has now.
     fn tell_delivered(&self, view: &DeliveryView, expires: Timestamp) {
         let sink = || Arc::clone(&self.name);
-        self.journal.tell_of(&view.about, EventKind::Delivered { sink: sink(), expires });
+        self.tell(view, EventKind::Delivered { sink: sink(), expires });
         let was_told =
             matches!(&*view.delivery.state, DeliveryState::Failed { failure: SinkFailure::ExpiresTooSoon, .. });
         if !was_told && let Some(what) = self.short_lived(view) {
-            self.journal.tell_of(&view.about, EventKind::ShortLived { sink: sink(), what });
+            self.tell(view, EventKind::ShortLived { sink: sink(), what });
         }
     }
 
@@ -294,7 +298,7 @@ impl Adder {
                 is_felt: view.is_felt,
                 withdrawing: None,
             };
-            self.journal.tell_of(&view.about, event);
+            self.tell(view, event);
         }
         Some(too_short_lived(what))
     }
@@ -339,7 +343,7 @@ impl Adder {
             _ => None,
         };
         let event = EventKind::Withdrawn { sink: Arc::clone(&self.name), why, confirmed, failing, short_lived };
-        self.journal.tell_of(&view.about, event);
+        self.tell(view, event);
     }
 
     fn note_failure(
@@ -373,7 +377,7 @@ impl Adder {
             let sink = Arc::clone(&self.name);
             let is_felt = view.is_felt;
             let event = EventKind::DeliveryFailed { sink, code, what, again, served_until, is_felt, withdrawing };
-            self.journal.tell_of(&view.about, event);
+            self.tell(view, event);
         }
         task.again(Due::After(again.since(now)), Cause::failed(code))
     }

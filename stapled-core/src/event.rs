@@ -136,7 +136,17 @@ impl Journal {
         self.observe(Some(Arc::clone(certificate)), kind);
     }
 
+    /// Sends an event about a certificate, which is described only if somebody listens.
+    pub(crate) fn tell_about(&self, describe: impl FnOnce() -> Arc<About>, kind: EventKind) {
+        if !self.observers.is_empty() {
+            self.observe(Some(describe()), kind);
+        }
+    }
+
     fn observe(&self, certificate: Option<Arc<About>>, kind: EventKind) {
+        if self.observers.is_empty() {
+            return;
+        }
         let event = Event { at: self.clock.now(), certificate, kind };
         for observer in &*self.observers {
             observer.observe(&event);

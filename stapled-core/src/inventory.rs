@@ -27,6 +27,7 @@ mod replaced;
 #[cfg(feature = "responder")]
 mod served;
 mod settled;
+mod sink_set;
 mod sites;
 pub mod standing;
 mod state;
@@ -45,5 +46,6 @@ pub(crate) use renewal_memory::{RenewalMemory, Validator};
 pub(crate) use renewals::{CertificateView, Kept, Recheck};
 pub(crate) use replaced::Replaced;
 pub(crate) use settled::Settled;
+pub(crate) use sink_set::SinkSet;
 pub use state::Inventory;
 pub(crate) use ticket::Ticket;

@@ -32,6 +32,7 @@
 
 mod adder;
 pub mod asking;
+mod by_subject;
 mod cause;
 pub mod chance;
 pub mod clock;

@@ -293,7 +293,7 @@ impl Parser {
             // The certificate is known from another place or from before. This place gets its staple, and the planned
             // renewals continue, unless they have ended meanwhile or a new server cannot use the staple.
             step.puts.extend(queues::add_tasks(&subject, settled.generation, &settled.sinks));
-            let is_unfit = !requirements_of(&self.sinks, &settled.sinks).fits(staple);
+            let is_unfit = !requirements_of(&self.sinks, settled.sinks.iter()).fits(staple);
             if is_unfit || settled.revived || settled.next.is_none() {
                 step.puts.push(renew);
             }
@@ -330,7 +330,7 @@ impl Parser {
         // A single pass ends when no task is due, so there a task stands for each delivery that is not recorded yet.
         let may_claim = adopted.is_some() && is_recalled && pass == Pass::Forever;
         let mut claims = Vec::new();
-        for &sink in adopted.as_ref().unwrap_or(&settled.sinks) {
+        for sink in adopted.as_ref().unwrap_or(&settled.sinks).iter() {
             let add = queues::add_task(sink, &subject, settled.generation);
             plain.push(add.clone());
             let adder = self.adders.get(sink).filter(|_| may_claim);
@@ -369,8 +369,8 @@ impl Parser {
                 return None;
             }
         };
-        let requirements = requirements_of(&self.sinks, &settled.sinks);
-        let usable = usable_by(&self.sinks, &settled.sinks, &staple);
+        let requirements = requirements_of(&self.sinks, settled.sinks.iter());
+        let usable = usable_by(&self.sinks, settled.sinks.iter(), &staple);
         let since = inherited.good_since();
         // A failed renewal is retried at once, and a staple that a new server cannot use is replaced.
         let is_in_order = !inherited.unconfirmed && since.is_some() && requirements.check(&staple, now).is_ok();

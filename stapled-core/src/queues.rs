@@ -3,10 +3,9 @@
 //! The queues *parse* and *add* belong to the machine with the files and servers concerned. Any machine can take from
 //! *renew*.
 
-use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
-use crate::inventory::{Displaced, SinkNumber, SourceNumber, source_of};
+use crate::inventory::{Displaced, SinkNumber, SinkSet, SourceNumber, source_of};
 use crate::scheduler::{Scheduler, SchedulerError, Step};
 use crate::task::{Queue, Subject, Task};
 
@@ -66,9 +65,9 @@ pub(crate) fn add_task(sink: SinkNumber, subject: &Subject, generation: u64) -> 
 pub(crate) fn add_tasks<'a>(
     subject: &'a Subject,
     generation: u64,
-    sinks: &'a BTreeSet<SinkNumber>,
+    sinks: &'a SinkSet,
 ) -> impl Iterator<Item = Task> + 'a {
-    sinks.iter().map(move |&sink| add_task(sink, subject, generation))
+    sinks.iter().map(move |sink| add_task(sink, subject, generation))
 }
 
 /// Puts any number of tasks, in steps of limited size.

@@ -5,7 +5,6 @@ mod ask;
 mod named;
 mod parts;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::chain::ChainError;
 use crate::event::EventKind;
 use crate::inventory::standing::Standing;
-use crate::inventory::{CertificateView, SinkNumber, Ticket};
+use crate::inventory::{CertificateView, SinkSet, Ticket};
 use crate::lane::Lane;
 use crate::queues;
 use crate::reason::ReasonCode;
@@ -50,20 +49,24 @@ impl Renewer {
     }
 
     /// Does one task *renew*.
-    async fn work(self: Arc<Self>, lease: Lease) {
-        let subject = &lease.task().subject;
-        let is_asked_now = lease.task().cause == Cause::Requested;
-        // This renewal does not answer a request that arrives while it runs.
-        let ticket = self.inventory.asked(subject);
-        let renewed = self.renew(&lease, ticket).await;
-        if is_asked_now && renewed.is_ok() {
-            self.inventory.set_answered(subject, ticket);
-        }
-        match renewed {
-            // Fenced: the certificate is gone, so its task is obsolete.
-            Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
-            Err(error) => {
-                self.journal.tell(EventKind::Internal { what: format!("renew {}: {error}", lease.task().subject) });
+    // The future of an `async fn` would have room for the lease twice.
+    #[allow(clippy::manual_async_fn)]
+    fn work(self: Arc<Self>, lease: Lease) -> impl Future<Output = ()> {
+        async move {
+            let subject = &lease.task().subject;
+            let is_asked_now = lease.task().cause == Cause::Requested;
+            // This renewal does not answer a request that arrives while it runs.
+            let ticket = self.inventory.asked(subject);
+            let renewed = self.renew(&lease, ticket).await;
+            if is_asked_now && renewed.is_ok() {
+                self.inventory.set_answered(subject, ticket);
+            }
+            match renewed {
+                // Fenced: the certificate is gone, so its task is obsolete.
+                Ok(()) | Err(SchedulerError::Fenced { .. }) => {}
+                Err(error) => {
+                    self.journal.tell(EventKind::Internal { what: format!("renew {subject}: {error}") });
+                }
             }
         }
     }
@@ -80,7 +83,7 @@ impl Renewer {
         if let Err(ChainError::Expired { not_after, .. }) = certificate.chain.check_usable(now) {
             self.journal.doubt_clock();
             if certificate.standing != Standing::Expired {
-                self.journal.tell_of(&certificate.about, EventKind::CertificateExpired { not_after });
+                self.tell(&certificate, EventKind::CertificateExpired { not_after });
             }
             let sinks = self.inventory.set_standing(subject, Standing::Expired, None, now);
             return self.finish_expired(lease, &sinks).await;
@@ -114,10 +117,16 @@ impl Renewer {
             self.inventory.set_standing(subject, certificate.standing.clone(), Some(at), now);
             return self.scheduler.commit(Step::finish(lease).put(task)).await;
         }
-        match self.ask(&certificate).await {
-            Ok(believed) => self.believe(lease, &certificate, believed, ticket).await,
-            Err(refused) => self.fail(lease, &certificate, refused).await,
+        let believed = self.ask(&certificate).await;
+        match believed.and_then(|believed| self.believe(lease, &certificate, believed, ticket)) {
+            Ok(step) => self.scheduler.commit(step).await,
+            // Boxed, so that this future, which every renewal has, stays below a kilobyte: above it, allocators are slow.
+            Err(refused) => Box::pin(self.fail(lease, &certificate, refused)).await,
         }
+    }
+
+    fn tell(&self, certificate: &CertificateView, kind: EventKind) {
+        self.journal.tell_about(|| self.inventory.about(&certificate.chain), kind);
     }
 
     /// A later time for a renewal that is overdue together with many others, as after a suspend of the machine. Each renewal
@@ -134,7 +143,7 @@ impl Renewer {
     /// When to renew after the clock was set: at the planned time if that is possible, otherwise as for a recycled staple.
     /// `None`: now, since no good staple is held, or the last renewal failed, perhaps because the clock was wrong.
     fn replan(&self, certificate: &CertificateView, now: Timestamp) -> Option<Timestamp> {
-        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let asked = requirements_of(&self.sinks, certificate.sinks.iter());
         let held = certificate.staple.as_ref().filter(|_| certificate.standing == Standing::Good)?;
         asked.check(held, now).ok()?;
         let usable = self.usable(held, certificate);
@@ -150,7 +159,7 @@ impl Renewer {
 
     /// The planned renewal of a certificate that was found again.
     fn planned(&self, lease: &Lease, certificate: &CertificateView, now: Timestamp) -> Option<Task> {
-        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let asked = requirements_of(&self.sinks, certificate.sinks.iter());
         let held = certificate.staple.as_ref();
         if held.is_some_and(|staple| !asked.fits(staple)) {
             return None;
@@ -168,40 +177,44 @@ impl Renewer {
         })
     }
 
-    async fn believe(
+    /// Records a believed answer, and returns the step that ends the renewal; or why the answer does not count.
+    fn believe<'a>(
         &self,
-        lease: &Lease,
+        lease: &'a Lease,
         certificate: &CertificateView,
         believed: Believed,
         ticket: Ticket,
-    ) -> Result<(), SchedulerError> {
+    ) -> Result<Step<'a>, Refused> {
         let subject = &lease.task().subject;
         let now = self.journal.clock.now();
         let Believed { status, staple, memory, url, received, retry_after, .. } = believed;
-        self.inventory.set_asked_at(subject, received.asked_at());
-        let unusable = |code, what| Refused { retry_after, ..Refused::new(code, what) };
+        let unusable = |code, what| {
+            self.inventory.set_asked_at(subject, received.asked_at());
+            Refused { retry_after, ..Refused::new(code, what) }
+        };
         let Some(staple) = staple else {
+            self.inventory.set_asked_at(subject, received.asked_at());
             let usable = Usable { from: believed.this_update, until: believed.until };
             let again = self.refresh.renew_at(usable, received, Spread::Jitter, self.chance.draw());
             let again = again.min(now + DISOWNED_CAP);
             if !matches!(certificate.standing, Standing::Revoked { .. }) {
-                self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again });
+                self.tell(certificate, EventKind::Revoked { status, again });
             }
             let sinks = self.inventory.disown(subject, status, believed.this_update, again, now);
             let mut step = Step::finish(lease).put(self.next(lease, Due::After(again.since(now))));
             step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
             self.answer(lease, ticket);
-            return self.scheduler.commit(step).await;
+            return Ok(step);
         };
         // Only a newer response ends a revocation: an older one comes from a cache, or from a server that is behind.
         if certificate.disowned.is_some_and(|disowned| staple.this_update() <= disowned) {
             let what = format!("{url}: good, but from before the answer that says revoked");
-            return self.fail(lease, certificate, unusable(ReasonCode::new("superseded"), what)).await;
+            return Err(unusable(ReasonCode::new("superseded"), what));
         }
         if let Some(unfit) = certificate.staple.as_ref().and_then(|held| self.loss(held, &staple, certificate, now)) {
-            return self.fail(lease, certificate, unusable(unfit.code(), format!("{url}: {unfit}"))).await;
+            return Err(unusable(unfit.code(), format!("{url}: {unfit}")));
         }
-        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let asked = requirements_of(&self.sinks, certificate.sinks.iter());
         let staple = match &certificate.staple {
             // The held staple must meet the requirements of all sinks.
             Some(held) if asked.fits(held) && self.outlives(held, &staple, certificate, now) => Arc::clone(held),
@@ -219,11 +232,11 @@ impl Renewer {
         let recovered = matches!(certificate.standing, Standing::Failing { .. });
         let (changed, sinks) = self.inventory.set_staple(staple, memory, renew, now);
         let event = EventKind::Renewed { url, this_update, expires, renew, changed, recovered, age: received.age };
-        self.journal.tell_of(&certificate.about, event);
+        self.tell(certificate, event);
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(renew.since(now))));
         step.puts.extend(queues::add_tasks(subject, lease.task().generation, &sinks));
         self.answer(lease, ticket);
-        self.scheduler.commit(step).await
+        Ok(step)
     }
 
     /// Records which request the answer covers, before the adders can take their tasks: an adder that is faster would follow the
@@ -239,7 +252,7 @@ impl Renewer {
         let now = self.journal.clock.now();
         let held = certificate.staple.as_ref().filter(|staple| staple.expires() > now);
         // A sink that cannot take the held staple has none, so the retry comes sooner.
-        let asked = requirements_of(&self.sinks, &certificate.sinks);
+        let asked = requirements_of(&self.sinks, certificate.sinks.iter());
         let mut failure = Failure::after(lease.task().attempt);
         failure.retry_after = refused.retry_after;
         failure.not_known = refused.not_known;
@@ -263,8 +276,8 @@ impl Renewer {
         };
         self.inventory.set_standing(subject, standing, Some(again), now);
         self.inventory.set_in_vain(subject);
-        self.journal.tell_of(
-            &certificate.about,
+        self.tell(
+            certificate,
             EventKind::RenewalFailed {
                 responder: queues::responder_of(queue).into(),
                 code: refused.code,
@@ -284,7 +297,7 @@ impl Renewer {
     }
 
     /// Ends the renewals of an expired certificate. A regular check stays, because the clock may be wrong.
-    async fn finish_expired(&self, lease: &Lease, sinks: &BTreeSet<SinkNumber>) -> Result<(), SchedulerError> {
+    async fn finish_expired(&self, lease: &Lease, sinks: &SinkSet) -> Result<(), SchedulerError> {
         let mut step = Step::finish(lease).put(self.next(lease, Due::After(EXPIRED_LOOK)));
         step.puts.extend(queues::add_tasks(&lease.task().subject, lease.task().generation, sinks));
         self.scheduler.commit(step).await
@@ -292,7 +305,7 @@ impl Renewer {
 
     /// Why a new staple does not replace the held one: a sink that can serve the held one cannot serve the new one.
     fn loss(&self, held: &Staple, new: &Staple, certificate: &CertificateView, now: Timestamp) -> Option<SinkError> {
-        let sinks = certificate.sinks.iter().filter_map(|&sink| self.sinks.get(sink));
+        let sinks = certificate.sinks.iter().filter_map(|sink| self.sinks.get(sink));
         let mut served =
             sinks.map(|sink| sink.requirements().in_service()).filter(|asked| asked.check(held, now).is_ok());
         served.find_map(|asked| asked.check(new, now).err())
@@ -315,7 +328,7 @@ impl Renewer {
     }
 
     fn usable(&self, staple: &Staple, certificate: &CertificateView) -> Usable {
-        usable_by(&self.sinks, &certificate.sinks, staple)
+        usable_by(&self.sinks, certificate.sinks.iter(), staple)
     }
 }
 

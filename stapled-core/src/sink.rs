@@ -5,7 +5,6 @@ pub mod failure;
 pub(crate) mod leftover;
 pub mod lost;
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -492,18 +491,22 @@ pub(crate) const EXPIRES_TOO_SOON: ReasonCode = ReasonCode::new("expires_too_soo
 
 /// The time during which the sinks with these numbers can serve a staple. A sink that serves no response of such a short
 /// life does not shorten the time for the others.
-pub(crate) fn usable_by(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>, staple: &Staple) -> Usable {
+pub(crate) fn usable_by(
+    sinks: &[Arc<dyn StapleSink>],
+    numbers: impl IntoIterator<Item = usize>,
+    staple: &Staple,
+) -> Usable {
     let (from, ends) = (staple.this_update(), staple.expires());
-    let margins = numbers.iter().filter_map(|&number| sinks.get(number)).map(|sink| sink.requirements().margin);
+    let margins = numbers.into_iter().filter_map(|number| sinks.get(number)).map(|sink| sink.requirements().margin);
     let margin = margins.filter(|margin| ends - *margin > from).max().unwrap_or_default();
     Usable { from, until: ends - margin }
 }
 
 /// The requirements of the sinks with these numbers, all together.
-pub(crate) fn requirements_of(sinks: &[Arc<dyn StapleSink>], numbers: &BTreeSet<usize>) -> Requirements {
+pub(crate) fn requirements_of(sinks: &[Arc<dyn StapleSink>], numbers: impl IntoIterator<Item = usize>) -> Requirements {
     numbers
-        .iter()
-        .filter_map(|&number| sinks.get(number))
+        .into_iter()
+        .filter_map(|number| sinks.get(number))
         .map(|sink| sink.requirements())
         .fold(Requirements::default(), Requirements::and)
 }

@@ -22,6 +22,10 @@ pub(crate) fn tidied(url: &str) -> String {
 /// assert_eq!(without_credentials("http://ocsp.example/a@b"), "http://ocsp.example/a@b");
 /// ```
 pub fn without_credentials(text: &str) -> String {
+    // Credentials end with an `@`, in every form below.
+    if !text.contains('@') {
+        return text.to_owned();
+    }
     let mut shown = scrubbed(text);
     if let Some(replaced) = with_few_slashes(&shown) {
         return replaced;

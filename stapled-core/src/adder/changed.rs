@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::Adder;
 use crate::event::EventKind;
 use crate::inventory::standing::Standing;
-use crate::inventory::{CertificateView, Foreign, RenewalMemory};
+use crate::inventory::{CertificateView, Foreign, RenewalMemory, SinkSet};
 use crate::ocsp::CertStatus;
 use crate::queues;
 use crate::scheduler::SchedulerError;
@@ -45,14 +45,15 @@ impl Adder {
     /// Records the consequences for one certificate. Returns the tasks to put.
     fn heed(&self, certificate: &CertificateView, subject: &Subject, generation: u64, found: &Found) -> Vec<Task> {
         let now = self.journal.clock.now();
-        let mut sinks = [self.number].into();
+        let mut sinks = SinkSet::from_iter([self.number]);
         match self.weigh(certificate, found, now) {
             Weighed::Newer(staple) => {
                 self.inventory.set_changed(subject, self.number, Foreign::Replaced, now);
                 (_, sinks) = self.inventory.set_staple(staple, RenewalMemory::default(), now, now);
             }
             Weighed::Revoked { status, this_update } => {
-                self.journal.tell_of(&certificate.about, EventKind::Revoked { status, again: now });
+                let event = EventKind::Revoked { status, again: now };
+                self.journal.tell_about(|| self.inventory.about(&certificate.chain), event);
                 sinks = self.inventory.disown(subject, status, this_update, now, now);
             }
             Weighed::Withdrawn => self.inventory.set_changed(subject, self.number, Foreign::Withdrawn, now),
@@ -87,7 +88,7 @@ impl Adder {
                 Weighed::Revoked { status, this_update }
             }
             CertStatus::Good if certificate.disowned.is_none_or(|disowned| this_update > disowned) => {
-                let asked = requirements_of(&self.sinks, &certificate.sinks);
+                let asked = requirements_of(&self.sinks, certificate.sinks.iter());
                 let is_better = |staple: &Staple| {
                     let is_newer = |held: &Arc<Staple>| {
                         held.this_update() < staple.this_update() && held.expires() <= staple.expires()

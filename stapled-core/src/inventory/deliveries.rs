@@ -11,7 +11,6 @@ use super::standing::{DeliveryState, Standing};
 use super::state::{Inventory, Known};
 use super::ticket::Ticket;
 use crate::chain::CertChain;
-use crate::event::About;
 use crate::staple::Staple;
 use crate::task::Subject;
 use crate::time::Timestamp;
@@ -20,7 +19,6 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug)]
 pub(crate) struct DeliveryView {
     pub(crate) chain: Arc<CertChain>,
-    pub(crate) about: Arc<About>,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
     pub(crate) since: Timestamp,
@@ -60,7 +58,6 @@ impl Inventory {
         Some(DeliveryView {
             is_felt: self.is_felt(&known, entry, sink),
             chain: Arc::clone(&entry.chain),
-            about: entry.about(),
             staple: entry.staple.clone(),
             standing: Standing::clone(&entry.standing),
             since: entry.since,

@@ -1,10 +1,11 @@
 //! Certificates that recently left their last place. A certificate that returns, from an older process of its server or
 //! under another name, keeps its staple and its planned renewal, and its CA is not asked again.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::inherited::Inherited;
+use crate::by_subject::BySubject;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
@@ -15,7 +16,7 @@ const MAX_REMEMBERED: usize = 10_000;
 
 #[derive(Debug, Default)]
 pub(super) struct Departed {
-    known: HashMap<Subject, (Timestamp, Inherited)>,
+    known: BySubject<(Timestamp, Inherited)>,
     /// The departures in order, including those of certificates that have returned.
     order: VecDeque<(Timestamp, Subject)>,
 }

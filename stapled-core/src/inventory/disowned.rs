@@ -1,8 +1,7 @@
 //! Revocations by the CA: no older response makes a revoked certificate good again.
 
-use std::collections::HashMap;
-
 use super::standing::Standing;
+use crate::by_subject::BySubject;
 use crate::ocsp::CertStatus;
 use crate::staple::Staple;
 use crate::task::Subject;
@@ -50,7 +49,7 @@ impl Disowned {
 /// return, and a cache may then return an older response.
 #[derive(Clone, Debug, Default)]
 pub(super) struct DisownedAndGone {
-    all: HashMap<Subject, (Disowned, Timestamp)>,
+    all: BySubject<(Disowned, Timestamp)>,
 }
 
 impl DisownedAndGone {

@@ -1,9 +1,8 @@
 //! A certificate that leaves a place.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::delivery::SinkNumber;
+use super::sink_set::SinkSet;
 use super::standing::Standing;
 use super::state::{Inventory, Known};
 use crate::event::About;
@@ -16,7 +15,7 @@ pub(crate) struct Displaced {
     pub(crate) subject: Subject,
     pub(crate) generation: u64,
     pub(crate) about: Arc<About>,
-    pub(crate) sinks: BTreeSet<SinkNumber>,
+    pub(crate) sinks: SinkSet,
     /// Whether that was its last place.
     pub(crate) retired: bool,
 }

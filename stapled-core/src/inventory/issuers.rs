@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
+use crate::by_subject::BySubject;
 use crate::certificate::Certificate;
 use crate::memo::Memo;
 use crate::task::Subject;
@@ -28,9 +29,9 @@ type Holding = Arc<Vec<(Name, Arc<Certificate>)>>;
 pub(super) struct IssuerPool {
     by_name: HashMap<Name, Named>,
     /// The certificates of each place.
-    holdings: HashMap<Subject, Holding>,
+    holdings: BySubject<Holding>,
     /// The name of the issuer that each waiting place waits for.
-    awaited: HashMap<Subject, Name>,
+    awaited: BySubject<Name>,
     /// The certificates of the place that was added last.
     last: Holding,
     /// The comparison keys of encoded names, which take long to make.

@@ -109,7 +109,7 @@ impl Inventory {
             delivery.follows >= ticket
                 || *delivery.state == DeliveryState::Confirmed && delivery.has(entry.staple.as_ref())
         };
-        let are_in_line = || self.sinks_of_entry(entry).iter().all(is_in_line);
+        let are_in_line = || self.sinks_of_entry(entry).iter().all(|sink| is_in_line(&sink));
         match entry.questions().answered >= ticket {
             // Without a believed answer, servers receive nothing new.
             true if entry.questions().in_vain => Progress::InVain(Box::new(self.status(&known, entry))),
@@ -137,7 +137,7 @@ impl Inventory {
             |delivery: Option<&Delivery>| delivery.is_some_and(|delivery| *delivery.state != DeliveryState::Pending);
         match *entry.standing {
             Standing::Waiting => false,
-            Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(sink))),
+            Standing::Good => self.sinks_of_entry(entry).iter().all(|sink| is_tried(entry.deliveries.get(&sink))),
             _ => true,
         }
     }

@@ -1,16 +1,14 @@
 //! The renewer's part of the inventory: staples and the standing of certificates.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::certificate_record::CertificateRecord;
-use super::delivery::SinkNumber;
 use super::disowned::Disowned;
 use super::renewal_memory::RenewalMemory;
+use super::sink_set::SinkSet;
 use super::standing::Standing;
 use super::state::Inventory;
 use crate::chain::CertChain;
-use crate::event::About;
 use crate::ocsp::CertStatus;
 use crate::staple::Staple;
 use crate::task::Subject;
@@ -31,7 +29,6 @@ pub(crate) struct Kept {
 #[derive(Clone, Debug)]
 pub(crate) struct CertificateView {
     pub(crate) chain: Arc<CertChain>,
-    pub(crate) about: Arc<About>,
     pub(crate) first_seen: Timestamp,
     pub(crate) staple: Option<Arc<Staple>>,
     pub(crate) standing: Standing,
@@ -45,7 +42,7 @@ pub(crate) struct CertificateView {
     /// How many times the renewal was put off since the last request, each time because the clock was set.
     pub(crate) put_off: u8,
     pub(crate) memory: RenewalMemory,
-    pub(crate) sinks: BTreeSet<SinkNumber>,
+    pub(crate) sinks: SinkSet,
     /// Whether no place holds the certificate any more.
     pub(crate) retired: bool,
 }
@@ -66,7 +63,6 @@ impl Inventory {
         let entry = known.certificates.get(subject).filter(|entry| entry.generation == generation)?;
         Some(CertificateView {
             chain: Arc::clone(&entry.chain),
-            about: entry.about(),
             first_seen: entry.first_seen,
             staple: entry.staple.clone(),
             standing: Standing::clone(&entry.standing),
@@ -110,7 +106,7 @@ impl Inventory {
         memory: RenewalMemory,
         next: Timestamp,
         now: Timestamp,
-    ) -> (bool, BTreeSet<SinkNumber>) {
+    ) -> (bool, SinkSet) {
         let mut known = self.change();
         let Some(entry) = known.certificates.get_mut(staple.chain().subject()) else { return Default::default() };
         let changed = entry.staple.as_ref() != Some(&staple);
@@ -135,7 +131,7 @@ impl Inventory {
     }
 
     /// Stores a staple that a sink has kept, if the certificate still needs one. Returns `None` otherwise.
-    pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> Option<BTreeSet<SinkNumber>> {
+    pub(crate) fn adopt(&self, kept: Kept, now: Timestamp) -> Option<SinkSet> {
         let mut known = self.known();
         let entry = known.certificates.get_mut(kept.staple.chain().subject())?;
         if entry.staple.is_some() || entry.disowned.is_some_and(|disowned| disowned.forbids(&kept.staple)) {
@@ -176,7 +172,7 @@ impl Inventory {
         this_update: Timestamp,
         next: Timestamp,
         now: Timestamp,
-    ) -> BTreeSet<SinkNumber> {
+    ) -> SinkSet {
         let mut known = self.known();
         if let Some(entry) = known.certificates.get_mut(subject) {
             entry.disowned = Some(Disowned::by_answer_of(this_update, entry.disowned));
@@ -188,9 +184,9 @@ impl Inventory {
 
     /// Restores a certificate that seemed to have expired while the clock was wrong. If its staple has not ended, the
     /// staple is good again.
-    pub(crate) fn revive(&self, subject: &Subject, now: Timestamp) -> BTreeSet<SinkNumber> {
+    pub(crate) fn revive(&self, subject: &Subject, now: Timestamp) -> SinkSet {
         let mut known = self.known();
-        let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
+        let Some(entry) = known.certificates.get_mut(subject) else { return SinkSet::default() };
         entry.set_standing(entry.standing_within_validity(now), now);
         self.sinks_of_entry(entry)
     }
@@ -203,9 +199,9 @@ impl Inventory {
         standing: Standing,
         next: Option<Timestamp>,
         now: Timestamp,
-    ) -> BTreeSet<SinkNumber> {
+    ) -> SinkSet {
         let mut known = self.change();
-        let Some(entry) = known.certificates.get_mut(subject) else { return BTreeSet::new() };
+        let Some(entry) = known.certificates.get_mut(subject) else { return SinkSet::default() };
         // An expired certificate keeps its staple: the clock may be wrong.
         if matches!(standing, Standing::Revoked { .. }) {
             entry.staple = None;

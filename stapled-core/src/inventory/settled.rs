@@ -1,13 +1,12 @@
 //! The part of the inventory for the parser: what the places hold.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::certificate_record::CertificateRecord;
-use super::delivery::SinkNumber;
 use super::displaced::Displaced;
 use super::inherited::Inherited;
 use super::place::SourceNumber;
+use super::sink_set::SinkSet;
 use super::standing::{PlaceState, Standing};
 use super::state::Inventory;
 use crate::chain::CertChain;
@@ -24,7 +23,7 @@ use crate::time::Timestamp;
 pub(crate) struct Settled {
     pub(crate) about: Arc<About>,
     pub(crate) generation: u64,
-    pub(crate) sinks: BTreeSet<SinkNumber>,
+    pub(crate) sinks: SinkSet,
     pub(crate) staple: Option<Arc<Staple>>,
     /// The state of the certificate in another stapler.
     pub(crate) inherited: Option<Inherited>,

@@ -13,7 +13,9 @@ use super::disowned::DisownedAndGone;
 use super::inherited::Inherited;
 use super::issuers::IssuerPool;
 use super::place::{Place, SourceNumber};
+use super::sink_set::SinkSet;
 use super::standing::{DeliveryState, PlaceState, ProblemStatus};
+use crate::by_subject::BySubject;
 use crate::task::Subject;
 use crate::time::Timestamp;
 
@@ -75,11 +77,11 @@ impl Inventory {
         if self.is_replacing(known, entry, sink) {
             return false;
         }
-        is_live(&sink) || !self.sinks_of_entry(entry).iter().any(|sink| is_live(sink) && wants(sink))
+        is_live(&sink) || !self.sinks_of_entry(entry).iter().any(|sink| is_live(&sink) && wants(&sink))
     }
 
     /// The sinks that serve a certificate, or may still serve a staple of it.
-    pub(super) fn sinks_of_entry(&self, entry: &CertificateRecord) -> BTreeSet<SinkNumber> {
+    pub(super) fn sinks_of_entry(&self, entry: &CertificateRecord) -> SinkSet {
         let had = entry.deliveries.iter().filter(|(_, delivery)| delivery.may_serve()).map(|(sink, _)| *sink);
         entry
             .places
@@ -126,11 +128,11 @@ impl Drop for Told<'_> {
 #[derive(Debug, Default)]
 pub(super) struct Known {
     /// The places, by location: the subject of the task *parse*.
-    pub(super) places: HashMap<Subject, Box<Place>>,
+    pub(super) places: BySubject<Box<Place>>,
     /// The certificates, by the hash of certificate and issuer's key: the subject of the tasks *renew* and *add*.
-    pub(super) certificates: HashMap<Subject, Box<CertificateRecord>>,
+    pub(super) certificates: BySubject<Box<CertificateRecord>>,
     /// The certificates of another stapler that this one has not found yet.
-    pub(super) inherited: HashMap<Subject, Inherited>,
+    pub(super) inherited: BySubject<Inherited>,
     /// Certificates that recently left their last place.
     pub(super) departed: Departed,
     /// Revocations of certificates that are forgotten otherwise.

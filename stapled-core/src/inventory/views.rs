@@ -76,7 +76,8 @@ impl Inventory {
     }
 
     pub(super) fn status(&self, known: &Known, entry: &CertificateRecord) -> CertificateStatus {
-        let deliveries = self.sinks_of_entry(entry).into_iter().map(|sink| {
+        let sinks = self.sinks_of_entry(entry);
+        let deliveries = sinks.iter().map(|sink| {
             let delivery = entry.deliveries.get(&sink);
             DeliveryStatus {
                 sink: self.sink_name(sink),

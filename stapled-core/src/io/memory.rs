@@ -8,7 +8,7 @@ mod takers;
 mod tests;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, HashMap, HashSet};
+use std::collections::{BTreeMap, BinaryHeap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ use self::line::{Ended, Line};
 use self::moment::Moment;
 use self::records::Records;
 use self::takers::Takers;
+use crate::by_subject::ByQueue;
 use crate::clock::Clock;
 use crate::scheduler::census::Census;
 use crate::scheduler::{Lease, QueueRules, Recorded, Scheduler, SchedulerError, Step, Which};
@@ -53,7 +54,7 @@ impl MemoryScheduler {
         let state = Mutex::new(State {
             now: Moment::starting_at(clock.now()),
             numbers: 0,
-            lines: HashMap::new(),
+            lines: ByQueue::default(),
             records: Records::default(),
             takers: Takers::default(),
         });
@@ -250,7 +251,7 @@ struct State {
     now: Moment,
     /// The last issued number. Tasks, fences and takers' tickets share the numbers, so that all are distinct.
     numbers: u64,
-    lines: HashMap<Queue, Line>,
+    lines: ByQueue<Line>,
     records: Records,
     takers: Takers,
 }

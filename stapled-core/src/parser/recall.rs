@@ -21,7 +21,7 @@ impl Parser {
         let Found { source, site, chain, settled, .. } = found;
         let mut done = BTreeSet::new();
         let mut recalled = None;
-        for &number in settled.sinks.iter().filter(|_| self.recycle) {
+        for number in settled.sinks.iter().filter(|_| self.recycle) {
             recalled = self.recall_from(number, found).await;
             // Where servers find no issuer, what a sink has kept is elsewhere than what they read.
             if recalled.is_none()
@@ -75,12 +75,12 @@ impl Parser {
         let not_good = || (ReasonCode::new("not_good"), "its status is not good".to_owned());
         let staple = judgement.into_staple().ok_or_else(not_good)?;
         // The staple must satisfy every sink. If one sink cannot use it, a fresh one is fetched.
-        let requirements = settled.sinks.iter().filter_map(|&sink| Some(self.sinks.get(sink)?.requirements()));
+        let requirements = settled.sinks.iter().filter_map(|sink| Some(self.sinks.get(sink)?.requirements()));
         let mut unfit = requirements.filter_map(|asked| asked.check(&staple, now).err());
         if let Some(unfit) = unfit.next() {
             return Err((unfit.code(), unfit.to_string()));
         }
-        let usable = usable_by(&self.sinks, &settled.sinks, &staple);
+        let usable = usable_by(&self.sinks, settled.sinks.iter(), &staple);
         let renew_at = match pass {
             // A single pass has no later renewal, so it renews now if the renewal would be due by now.
             Pass::Single if self.refresh.due_at(usable) <= now => now,

@@ -98,7 +98,7 @@ impl Renewer {
             .nonces(self.nonces)
             .caches(if certificate.wants_fresh { Caches::Avoided } else { Caches::Allowed })
             .max_age(self.news_since(certificate));
-        if let Some(hash) = requirements_of(&self.sinks, &certificate.sinks).cert_id_hash {
+        if let Some(hash) = requirements_of(&self.sinks, certificate.sinks.iter()).cert_id_hash {
             asking = asking.hash_only(hash);
         }
         let mut round = Round { renewer: self, certificate, began: Instant::now(), refused: None };
@@ -142,8 +142,13 @@ impl Peers for Round<'_> {
     type Believed = Believed;
 
     async fn ask(&mut self, asking: &Asking<'_>, url: &str) -> Option<Believed> {
-        match self.renewer.ask_responder(asking, url, Some(self.certificate)).await {
-            Ok((attempt, retry_after)) => Believed::of(url, attempt, retry_after),
+        // Boxed apart, so that neither future is larger than a kilobyte: above it, allocators are slow.
+        match Box::pin(self.renewer.ask_responder(asking, url, Some(self.certificate))).await {
+            Ok((attempt, retry_after)) => {
+                let last = self.certificate.memory.url.as_ref().filter(|last| ***last == *url);
+                let asked = last.map_or_else(|| url.into(), Arc::clone);
+                Believed::of(asked, attempt, retry_after)
+            }
             Err(refused) => {
                 self.refused = Some(match self.refused.take() {
                     None => refused,
@@ -196,7 +201,7 @@ impl Renewer {
                 None => responder.believed(attempt.at),
             }
             if let Some(certificate) = certificate {
-                self.tell(certificate, attempt);
+                self.tell_attempt(certificate, attempt);
             }
         };
         let asked = asking.ask_one(url, habits, &exchange, told).await;
@@ -221,18 +226,18 @@ impl Renewer {
     }
 
     /// Reports a failed attempt that another question follows.
-    fn tell(&self, certificate: &CertificateView, attempt: &Attempt) {
+    fn tell_attempt(&self, certificate: &CertificateView, attempt: &Attempt) {
         if let (true, Some(trouble)) = (attempt.continues, &attempt.trouble) {
             let (url, code, what) = (attempt.url.clone(), trouble.code(), trouble.to_string());
             let failed = EventKind::AttemptFailed { url, code, what };
-            self.journal.tell_of(&certificate.about, failed);
+            self.tell(certificate, failed);
         }
     }
 }
 
 impl Believed {
     /// The facts of a believed attempt.
-    fn of(url: &str, attempt: Attempt, retry_after: Option<Duration>) -> Option<Self> {
+    fn of(asked: Arc<str>, attempt: Attempt, retry_after: Option<Duration>) -> Option<Self> {
         let Attempt { answer: Some((answer, Ok(judgement))), request, method, at: now, .. } = attempt else {
             return None;
         };
@@ -244,7 +249,7 @@ impl Believed {
         let etag = answer.etag.filter(|_| method == Method::Get);
         let validator = etag.zip(staple.as_ref()).map(|(etag, staple)| Validator {
             etag,
-            url: url.to_owned(),
+            url: Arc::clone(&asked),
             request: Bytes::copy_from_slice(request.as_der()),
             response: staple.response().clone(),
         });
@@ -254,8 +259,8 @@ impl Believed {
             this_update,
             until,
             memory: RenewalMemory {
-                url: Some(url.into()),
-                validator: validator.map(Box::new),
+                url: Some(asked),
+                validator: validator.map(Arc::new),
                 asked_at: Some(received.asked_at()),
             },
             url: attempt.url,

@@ -6,6 +6,7 @@ use rasn::types::{Integer, ObjectIdentifier, OctetString};
 use rasn_ocsp::{Request, TbsRequest};
 
 use super::cert_id::CertId;
+use crate::der::{Header, SEQUENCE};
 
 /// An encoded request. Requests with the same CertID and nonce have the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,28 +26,10 @@ impl OcspRequest {
     ///
     /// The request cannot be encoded.
     pub fn new(cert_id: &CertId, nonce: Option<&[u8]>) -> Result<Self, EncodeError> {
-        let failed = |error: &dyn std::fmt::Display| EncodeError { what: error.to_string() };
-        let req_cert = rasn::der::decode(&cert_id.to_der()).map_err(|error| failed(&error))?;
-        let request_extensions = match nonce {
-            None => None,
-            Some(nonce) => {
-                // RFC 9654 §2.1: the value of the extension is itself an OCTET STRING.
-                let value = rasn::der::encode(&OctetString::from(nonce.to_vec())).map_err(|error| failed(&error))?;
-                let extn_id = ObjectIdentifier::new(NONCE).ok_or_else(|| failed(&"the nonce's identifier"))?;
-                let extn_value = OctetString::from(value);
-                Some(vec![rasn_pkix::Extension { extn_id, critical: false, extn_value }].into())
-            }
+        let der = match nonce {
+            None => plain(&cert_id.to_der()),
+            Some(nonce) => with_nonce(&cert_id.to_der(), nonce)?,
         };
-        let request = rasn_ocsp::OcspRequest {
-            tbs_request: TbsRequest {
-                version: Integer::from(0),
-                requestor_name: None,
-                request_list: vec![Request { req_cert, single_request_extensions: None }],
-                request_extensions,
-            },
-            optional_signature: None,
-        };
-        let der = rasn::der::encode(&request).map_err(|error| failed(&error))?;
         Ok(OcspRequest { der, nonce: nonce.map(<[u8]>::to_vec) })
     }
 
@@ -91,6 +74,52 @@ impl OcspRequest {
     }
 }
 
+/// The request about this CertID: four sequences around it, since everything else is optional. Most requests are of this form, and
+/// each renewal makes one.
+fn plain(cert_id: &[u8]) -> Vec<u8> {
+    let mut length = cert_id.len();
+    let headers: [Header; 4] = std::array::from_fn(|_| {
+        let header = Header::new(SEQUENCE, length);
+        length += header.len();
+        header
+    });
+    let mut der = Vec::with_capacity(length);
+    headers.iter().rev().for_each(|header| der.extend_from_slice(header.as_bytes()));
+    der.extend_from_slice(cert_id);
+    der
+}
+
+/// The request about this CertID with a nonce.
+fn with_nonce(cert_id: &[u8], nonce: &[u8]) -> Result<Vec<u8>, EncodeError> {
+    // RFC 9654 §2.1: the value of the extension is itself an OCTET STRING.
+    let value = rasn::der::encode(&OctetString::from(nonce.to_vec())).map_err(failed)?;
+    let extn_id = ObjectIdentifier::new(NONCE).ok_or_else(|| failed("the nonce's identifier"))?;
+    let extension = rasn_pkix::Extension { extn_id, critical: false, extn_value: OctetString::from(value) };
+    let req_cert = rasn::der::decode(cert_id).map_err(failed)?;
+    encoded(req_cert, Some(vec![extension].into()))
+}
+
+/// The DER of a request with these parts.
+fn encoded(
+    req_cert: rasn_ocsp::CertId,
+    request_extensions: Option<rasn_pkix::Extensions>,
+) -> Result<Vec<u8>, EncodeError> {
+    let request = rasn_ocsp::OcspRequest {
+        tbs_request: TbsRequest {
+            version: Integer::from(0),
+            requestor_name: None,
+            request_list: vec![Request { req_cert, single_request_extensions: None }],
+            request_extensions,
+        },
+        optional_signature: None,
+    };
+    rasn::der::encode(&request).map_err(failed)
+}
+
+fn failed(error: impl std::fmt::Display) -> EncodeError {
+    EncodeError { what: error.to_string() }
+}
+
 /// The part of a responder's URL before the request of a GET, if there can be one.
 fn base(url: &str) -> Option<&str> {
     let url = url.trim();
@@ -101,29 +130,27 @@ fn base(url: &str) -> Option<&str> {
 fn get_url(url: &str, request: &[u8]) -> Option<String> {
     let url = base(url)?;
     let encoded = STANDARD.encode(request);
-    let escaped = encoded.bytes().filter(|byte| !byte.is_ascii_alphanumeric()).count();
-    let mut text = String::with_capacity(url.len() + 1 + encoded.len() + 2 * escaped);
-    text.push_str(url);
+    let escaped = encoded.bytes().filter(|byte| escape(*byte).is_some()).count();
+    let mut text = Vec::with_capacity(url.len() + 1 + encoded.len() + 2 * escaped);
+    text.extend_from_slice(url.as_bytes());
     if !url.ends_with('/') {
-        text.push('/');
+        text.push(b'/');
     }
-    let mut rest = encoded.as_str();
-    while let Some((at, escaped)) = rest.bytes().enumerate().find_map(|(at, byte)| Some((at, escape(byte)?))) {
-        let (before, after) = rest.split_at_checked(at)?;
-        text.push_str(before);
-        text.push_str(escaped);
-        rest = after.get(1..)?;
+    for byte in encoded.bytes() {
+        match escape(byte) {
+            None => text.push(byte),
+            Some(escaped) => text.extend_from_slice(escaped),
+        }
     }
-    text.push_str(rest);
-    Some(text)
+    String::from_utf8(text).ok()
 }
 
 /// How a character of base64 is written in a path, if not as itself.
-fn escape(byte: u8) -> Option<&'static str> {
+fn escape(byte: u8) -> Option<&'static [u8; 3]> {
     match byte {
-        b'+' => Some("%2B"),
-        b'/' => Some("%2F"),
-        b'=' => Some("%3D"),
+        b'+' => Some(b"%2B"),
+        b'/' => Some(b"%2F"),
+        b'=' => Some(b"%3D"),
         _ => None,
     }
 }
@@ -138,6 +165,7 @@ pub struct EncodeError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ocsp::CertIdHash;
 
     #[test]
     fn the_url_of_a_get_request_keeps_the_responders_path() {
@@ -154,6 +182,17 @@ mod tests {
         }
         let all = get_url("http://ocsp.example/ca1/", &[0xfb, 0xff, 0x01, 0x02]);
         assert_eq!(all.as_deref(), Some("http://ocsp.example/ca1/%2B%2F8BAg%3D%3D"));
+    }
+
+    #[test]
+    fn a_plain_request_is_what_an_encoder_of_the_whole_structure_writes() {
+        for serial in [vec![1], vec![0x7f; 20], vec![0x5a; 100], vec![0x11; 300]] {
+            for hash in [CertIdHash::Sha1, CertIdHash::Sha256, CertIdHash::Sha384, CertIdHash::Sha512] {
+                let cert_id = CertId::new(hash, b"name", b"key", &serial).to_der();
+                let expected = encoded(rasn::der::decode(&cert_id).unwrap(), None).unwrap();
+                assert_eq!(plain(&cert_id), expected, "{hash:?} {}", serial.len());
+            }
+        }
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
 
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use hyper_util::client::legacy::{self, Client};
@@ -22,8 +23,10 @@ pub(super) struct Clients {
     tls: TlsClient,
 }
 
-/// A request in flight: yields its answer, or the reason why there is none.
-pub(super) type Answering = Pin<Box<dyn Future<Output = Result<Response<Incoming>, legacy::Error>> + Send>>;
+/// A request in flight: yields its answer, or the reason why there is none. An error of the outer kind is an https request without
+/// TLS: no provider, no root certificates, or no feature `https`.
+pub(super) type Answering<'a> =
+    Pin<Box<dyn Future<Output = Result<Result<Response<Incoming>, legacy::Error>, io::Error>> + Send + 'a>>;
 
 impl Clients {
     #[cfg(feature = "https")]
@@ -37,24 +40,22 @@ impl Clients {
     }
 
     /// Sends a request over a pooled or a new connection. With `only`, it sends over a new connection to this address.
-    ///
-    /// # Errors
-    ///
-    /// An https request without TLS: no provider, no root certificates, or no feature `https`.
-    pub(super) async fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Result<Answering, io::Error> {
+    pub(super) fn send(&self, request: Request<Body>, only: Option<IpAddr>) -> Answering<'_> {
         let is_tls = request.uri().scheme_str() == Some("https");
-        Ok(match (is_tls, only) {
-            (false, None) => Box::pin(self.plain.request(request)),
-            (false, Some(only)) => Box::pin(client(self.connector.only(only), 0).request(request)),
+        match (is_tls, only) {
+            (false, None) => Box::pin(self.plain.request(request).map(Ok)),
+            (false, Some(only)) => Box::pin(client(self.connector.only(only), 0).request(request).map(Ok)),
             #[cfg(feature = "https")]
-            (true, None) => Box::pin(self.tls.pooled(&self.connector).await?.request(request)),
+            (true, None) => Box::pin(async { Ok(self.tls.pooled(&self.connector).await?.request(request).await) }),
             #[cfg(feature = "https")]
-            (true, Some(only)) => Box::pin(self.tls.alone(self.connector.only(only)).await?.request(request)),
+            (true, Some(only)) => {
+                Box::pin(async move { Ok(self.tls.alone(self.connector.only(only)).await?.request(request).await) })
+            }
             #[cfg(not(feature = "https"))]
             (true, _) => {
                 let why = "this program was built without the feature `https` of stapled-core";
-                return Err(io::Error::new(io::ErrorKind::Unsupported, why));
+                Box::pin(std::future::ready(Err(io::Error::new(io::ErrorKind::Unsupported, why))))
             }
-        })
+        }
     }
 }

@@ -87,14 +87,14 @@ type Captured = Arc<Mutex<Option<CaptureConnection>>>;
 
 impl Exchanger {
     /// Sends a request, follows redirections, and reads the answer.
-    pub(super) async fn ask(&self, mut asked: Asked, limit: usize) -> Result<Answer, FetchError> {
+    pub(super) async fn ask(&self, asked: &mut Asked, limit: usize) -> Result<Answer, FetchError> {
         let deadline = Instant::now() + self.total;
         let mut visited: HashSet<(String, bool)> = HashSet::new();
         let mut redirected_by: Option<String> = None;
         let mut bytes = 0usize;
         loop {
             let reply = match url::check_literal(&asked.url, self.policy) {
-                Ok(()) => self.ask_addresses(&asked, limit, deadline).await,
+                Ok(()) => self.ask_addresses(asked, limit, deadline).await,
                 Err(error) => Err(error),
             };
             let reply = reply.map_err(|error| match redirected_by.take() {
@@ -130,7 +130,8 @@ impl Exchanger {
     /// one answers (after RFC 8305).
     async fn ask_addresses(&self, asked: &Asked, limit: usize, deadline: Instant) -> Result<Reply, FetchError> {
         let Some(host) = self.resolved_host(&asked.url) else {
-            return self.attempt(asked, None, limit, deadline, None).await.1;
+            // Boxed, as the attempts below are, so that no future is much larger than a kilobyte: above it, allocators are slow.
+            return Box::pin(self.attempt(asked, None, limit, deadline, None)).await.1;
         };
         let captured = Captured::default();
         let first = self.attempt(asked, None, limit, deadline, Some(&captured));
@@ -177,7 +178,7 @@ impl Exchanger {
                     continue;
                 }
                 tried.extend(peer);
-                let found = timeout_at(deadline, self.addresses.of(&host)).await;
+                let found = Box::pin(timeout_at(deadline, self.addresses.of(&host))).await;
                 let mut found = found.ok().and_then(Result::ok).unwrap_or_default();
                 found.retain(|address| !tried.contains(address));
                 found.truncate(MAX_ADDRESSES - 1);
@@ -219,7 +220,7 @@ impl Exchanger {
             let head = timeout_at(deadline, self.send(asked, only, captured)).await;
             let response = head.map_err(|_| self.timed_out(asked))??;
             let meter = response.extensions().get::<Meter>().cloned();
-            let said = self.said(asked, response, limit, deadline).await;
+            let said = Box::pin(self.said(asked, response, limit, deadline)).await;
             // The connection may be used again, so its meter is refilled.
             let bytes = meter.map_or(0, |meter| meter.fill(self.limit));
             Ok(Reply { said: said?, bytes })
@@ -237,7 +238,9 @@ impl Exchanger {
         match response.status() {
             StatusCode::OK => {
                 let mut answer = self.facts(&response);
-                answer.body = Some(self.read(&asked.url, response, limit, deadline).await?);
+                let (head, body) = response.into_parts();
+                let body = self.read(&asked.url, body, limit, deadline).await?;
+                answer.body = Some(encoding::unpacked(body, &head.headers, limit));
                 Ok(Said::Answer(answer))
             }
             StatusCode::NOT_MODIFIED if asked.etag.is_some() && asked.body.is_none() => {
@@ -267,7 +270,7 @@ impl Exchanger {
             // A server may close an idle connection at the moment when it is used again (RFC 9112 §9.3.1). An OCSP
             // request is safe to repeat.
             Err(error) if is_closed_early(&error) => {
-                let again = self.send_once(asked, only, captured).await?;
+                let again = Box::pin(self.send_once(asked, only, captured)).await?;
                 again.map_err(|error| self.explain(&asked.url, &error))
             }
             Err(error) => Err(self.explain(&asked.url, &error)),
@@ -284,10 +287,8 @@ impl Exchanger {
         if let Some(captured) = captured {
             *captured.lock().unwrap_or_else(PoisonError::into_inner) = Some(capture_connection(&mut request));
         }
-        match self.clients.send(request, only).await {
-            Ok(answering) => Ok(answering.await),
-            Err(error) => Err(FetchError::connect(asked.url.to_string(), error.to_string())),
-        }
+        let answered = self.clients.send(request, only).await;
+        answered.map_err(|error| FetchError::connect(asked.url.to_string(), error.to_string()))
     }
 
     fn request(&self, asked: &Asked) -> Result<Request<Body>, FetchError> {
@@ -314,13 +315,12 @@ impl Exchanger {
     async fn read(
         &self,
         url: &Target,
-        response: Response<Incoming>,
+        mut body: Incoming,
         limit: usize,
         deadline: Instant,
     ) -> Result<Bytes, FetchError> {
         let too_large = || FetchError::TooLarge { url: url.to_string(), limit };
         let timed_out = |after| FetchError::timed_out(url.to_string(), after);
-        let (head, mut body) = response.into_parts();
         // A server may announce the size in advance, or never.
         if body.size_hint().lower() > u64::try_from(limit).unwrap_or(u64::MAX) {
             return Err(too_large());
@@ -329,7 +329,7 @@ impl Exchanger {
         loop {
             let frame = timeout_at(deadline, timeout(self.idle, body.frame())).await;
             let frame = frame.map_err(|_| timed_out(self.total))?.map_err(|_| timed_out(self.idle))?;
-            let Some(frame) = frame else { return Ok(encoding::unpacked(bytes.freeze(), &head.headers, limit)) };
+            let Some(frame) = frame else { return Ok(bytes.freeze()) };
             let frame = frame.map_err(|error| match is_too_much(&error) {
                 true => FetchError::TooMuchAround { url: url.to_string(), limit: self.limit },
                 false => FetchError::broken(url.to_string(), chain(&error)),

@@ -18,12 +18,12 @@ pub(super) fn max_age(headers: &HeaderMap) -> Option<Duration> {
     for directive in headers.get_all(CACHE_CONTROL).iter().filter_map(|value| value.to_str().ok()) {
         for directive in directive.split(',') {
             let (name, value) = directive.split_once('=').unwrap_or((directive, ""));
-            let name = name.trim();
+            let name = name.trim_ascii();
             if name.eq_ignore_ascii_case("no-store") || name.eq_ignore_ascii_case("no-cache") {
                 return None;
             }
             if name.eq_ignore_ascii_case("max-age") && max_age.is_none() {
-                max_age = seconds(value.trim().trim_matches('"'));
+                max_age = seconds(value.trim_ascii().trim_matches('"'));
             }
         }
     }
@@ -57,7 +57,7 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
 }
 
 fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
-    headers.get(name)?.to_str().ok().map(str::trim)
+    headers.get(name)?.to_str().ok().map(str::trim_ascii)
 }
 
 /// Parses digits and nothing else. A number that is too large becomes the largest one, not an error.

@@ -342,8 +342,8 @@ impl OcspFetcher for HttpFetcher {
 
     async fn fetch_issuer(&self, url: &str, limit: usize) -> Result<Bytes, FetchError> {
         let accept = "application/pkix-cert, application/pkcs7-mime, */*;q=0.5";
-        let asked = Asked { url: self.usable(url)?.into(), body: None, accept, etag: None };
-        Ok(self.0.ask(asked, limit).await?.body.unwrap_or_default())
+        let mut asked = Asked { url: self.usable(url)?.into(), body: None, accept, etag: None };
+        Ok(self.0.ask(&mut asked, limit).await?.body.unwrap_or_default())
     }
 }
 
@@ -359,7 +359,8 @@ impl HttpFetcher {
             Method::Get => (with_request(self.usable(url)?, request)?, None),
             Method::Post => (self.usable(url)?.into(), Some(Bytes::copy_from_slice(request.as_der()))),
         };
-        self.0.ask(Asked { url, body, accept: "application/ocsp-response", etag }, self.0.max_size).await
+        let mut asked = Asked { url, body, accept: "application/ocsp-response", etag };
+        self.0.ask(&mut asked, self.0.max_size).await
     }
 
     fn usable(&self, url: &str) -> Result<Url, FetchError> {

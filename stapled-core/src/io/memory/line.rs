@@ -1,10 +1,11 @@
 //! One queue: its tasks in the order of their due times.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::moment::Moment;
+use crate::by_subject::BySubject;
 use crate::scheduler::QueueRules;
 use crate::scheduler::census::QueueCensus;
 use crate::task::{Cause, Due, Queue, Subject, Task};
@@ -15,8 +16,8 @@ use crate::time::Timestamp;
 #[derive(Debug, Default)]
 pub(super) struct Line {
     pub(super) rules: QueueRules,
-    tasks: HashMap<Subject, Held>,
-    followers: HashMap<Subject, Held>,
+    tasks: BySubject<Held>,
+    followers: BySubject<Held>,
     /// Tasks due at an instant, by the wall clock.
     dated: Order,
     /// Tasks due after a delay, by the steady clock: they stay on time when the wall clock is set back.

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use crate::by_subject::BySubject;
 use crate::scheduler::{Expect, Record, Recorded, SchedulerError};
 use crate::task::Subject;
 
 #[derive(Debug, Default)]
 pub(super) struct Records {
-    known: HashMap<Subject, Known>,
+    known: BySubject<Known>,
     /// The number of subjects without tasks, by state. Every change updates it, so that no scan is needed.
     resting: BTreeMap<String, u64>,
     /// The number of members of each group.

@@ -1,10 +1,11 @@
 //! The takers that wait for tasks, and the order in which they are woken.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::sync::Notify;
 
+use crate::by_subject::ByQueue;
 use crate::task::Queue;
 
 /// The takers that wait, by queue, in the order of arrival.
@@ -14,7 +15,7 @@ use crate::task::Queue;
 /// task wakes one taker, regardless of how many wait.
 #[derive(Debug, Default)]
 pub(super) struct Takers {
-    waiting: HashMap<Queue, BTreeMap<u64, Arc<Notify>>>,
+    waiting: ByQueue<BTreeMap<u64, Arc<Notify>>>,
     /// The wake-ups to send as soon as the lock is released.
     pub(super) woken: Vec<Arc<Notify>>,
 }
