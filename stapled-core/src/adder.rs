@@ -180,7 +180,7 @@ impl Adder {
             self.sink.withdraw(&view.chain, &left, Withdrawal::Retired).await?;
         }
         self.sink.requirements().check(staple, self.journal.clock.now())?;
-        let begun = Some(view.delivery.begin(staple, &view.sites));
+        let begun = Some(Box::new(view.delivery.begin(staple, &view.sites)));
         let delivery = Delivery { begun, ..view.delivery.clone() };
         self.inventory.begin_delivery(view.chain.subject(), self.number, delivery);
         self.sink.deliver(staple, &one_by_one(&view.sites)).await
@@ -221,7 +221,7 @@ impl Adder {
                 let mut delivery = view.delivery.clone();
                 // A server that did not answer may have taken the staple. A server that refused has not.
                 if matches!(error, SinkError::Unreachable { .. }) {
-                    delivery.begun = Some(delivery.begin(&staple, &view.sites));
+                    delivery.begun = Some(Box::new(delivery.begin(&staple, &view.sites)));
                 }
                 Some(self.note_failure(task, view, delivery, &error, None))
             }

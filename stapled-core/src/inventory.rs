@@ -42,7 +42,7 @@ pub(crate) use delivery::{Delivery, SinkNumber};
 pub(crate) use displaced::Displaced;
 pub(crate) use place::{SourceNumber, source_of};
 pub(crate) use questions::{Foreign, Progress, Selected};
-pub(crate) use renewal_memory::{RenewalMemory, Validator};
+pub(crate) use renewal_memory::{LastAnswer, RenewalMemory, Validator};
 pub(crate) use renewals::{CertificateView, Kept, Recheck};
 pub(crate) use replaced::Replaced;
 pub(crate) use settled::Settled;

@@ -182,7 +182,8 @@ impl Inventory {
                     entry.places.values().filter(|(source, _)| serves(source)).map(|(_, site)| Arc::clone(site));
                 let begun = Begun { sites: sites.collect(), ends: Timestamp::MIN };
                 let delivered = delivery.delivered;
-                *delivery = Delivery { begun: Some(begun), since: Some(now), delivered, ..Delivery::default() };
+                *delivery =
+                    Delivery { begun: Some(Box::new(begun)), since: Some(now), delivered, ..Delivery::default() };
                 doubtful.push((*sink, subject.clone(), entry.generation));
             }
         }

@@ -18,8 +18,9 @@ pub(crate) type SinkNumber = usize;
 pub(crate) struct Delivery {
     /// The staple that the server is known to serve, and its sites.
     pub(crate) served: Option<(Arc<Staple>, Sites)>,
-    /// Deliveries that were begun and whose result is unknown: the server may serve their staples, too.
-    pub(crate) begun: Option<Begun>,
+    /// Deliveries that were begun and whose result is unknown: the server may serve their staples, too. Behind a pointer, since there
+    /// are none at rest.
+    pub(crate) begun: Option<Box<Begun>>,
     pub(crate) state: Shared<DeliveryState>,
     /// When the next attempt is due.
     pub(crate) again: Option<Timestamp>,
@@ -80,7 +81,7 @@ impl Delivery {
     /// The same delivery, with the served staple no longer certain to be in service.
     pub(crate) fn in_doubt(&self) -> Delivery {
         let begun = match &self.served {
-            Some((staple, sites)) => Some(self.begin(staple, sites)),
+            Some((staple, sites)) => Some(Box::new(self.begin(staple, sites))),
             None => self.begun.clone(),
         };
         Delivery { served: None, begun, ..self.clone() }

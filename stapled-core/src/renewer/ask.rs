@@ -15,7 +15,7 @@ use crate::describe::visible::without_credentials as shown;
 use crate::event::EventKind;
 use crate::exchange::inquiry::Trouble;
 use crate::fetch::{Answer, FetchError, Method, OcspFetcher, Question};
-use crate::inventory::{CertificateView, RenewalMemory, Validator};
+use crate::inventory::{CertificateView, LastAnswer, RenewalMemory, Validator};
 use crate::lane;
 use crate::ocsp::{CertStatus, OcspRequest, ResponseStatus};
 use crate::reason::ReasonCode;
@@ -86,7 +86,7 @@ impl Renewer {
     /// Asks all URLs of a certificate, the one that worked last first, until an answer is believed.
     pub(super) async fn ask(&self, certificate: &CertificateView) -> Result<Believed, Refused> {
         let urls = self.responders.urls_of(certificate.chain.end_entity());
-        let last = certificate.memory.url.as_deref().filter(|last| urls.iter().any(|url| url == last));
+        let last = certificate.memory.url().map(|last| &**last).filter(|last| urls.iter().any(|url| url == last));
         let in_order = last.into_iter().chain(urls.iter().map(String::as_str).filter(|url| Some(*url) != last));
         for responder in urls.iter().filter_map(|url| self.responders.at(url)) {
             responder.turn_of(certificate.chain.subject());
@@ -145,7 +145,7 @@ impl Peers for Round<'_> {
         // Boxed apart, so that neither future is larger than a kilobyte: above it, allocators are slow.
         match Box::pin(self.renewer.ask_responder(asking, url, Some(self.certificate))).await {
             Ok((attempt, retry_after)) => {
-                let last = self.certificate.memory.url.as_ref().filter(|last| ***last == *url);
+                let last = self.certificate.memory.url().filter(|last| ***last == *url);
                 let asked = last.map_or_else(|| url.into(), Arc::clone);
                 Believed::of(asked, attempt, retry_after)
             }
@@ -249,7 +249,6 @@ impl Believed {
         let etag = answer.etag.filter(|_| method == Method::Get);
         let validator = etag.zip(staple.as_ref()).map(|(etag, staple)| Validator {
             etag,
-            url: Arc::clone(&asked),
             request: Bytes::copy_from_slice(request.as_der()),
             response: staple.response().clone(),
         });
@@ -259,8 +258,7 @@ impl Believed {
             this_update,
             until,
             memory: RenewalMemory {
-                url: Some(asked),
-                validator: validator.map(Arc::new),
+                answer: Some(Arc::new(LastAnswer { url: asked, validator })),
                 asked_at: Some(received.asked_at()),
             },
             url: attempt.url,
@@ -283,19 +281,19 @@ impl OcspFetcher for Exchange<'_> {
     async fn fetch(&self, question: &Question<'_>) -> Result<Answer, FetchError> {
         // A validator belongs to one URL, one request and one answer: it is sent only where the held staple is that answer.
         let certificate = self.certificate.filter(|_| question.method == Method::Get);
-        let held = certificate.and_then(|certificate| certificate.staple.as_ref());
-        let memory = certificate.and_then(|certificate| certificate.memory.validator.as_deref());
-        let held =
-            held.zip(memory).filter(|(held, memory)| memory.is_of(question.url, question.request.as_der(), held));
+        let held = certificate.and_then(|certificate| {
+            let held = certificate.staple.as_ref()?;
+            Some((held, certificate.memory.etag_of(question.url, question.request.as_der(), held)?))
+        });
         let mut question = *question;
-        question.etag = held.map(|(_, memory)| memory.etag.as_str());
+        question.etag = held.map(|(_, etag)| etag);
         let mut answer = self.exchange(question.url, self.renewer.fetcher.fetch(&question)).await?;
         match (&answer.body, held) {
             (Some(_), _) => Ok(answer),
             // 304: the held response is judged again.
-            (None, Some((held, Validator { etag, .. }))) if is_validated(etag, answer.etag.as_deref()) => {
+            (None, Some((held, etag))) if is_validated(etag, answer.etag.as_deref()) => {
                 answer.body = Some(held.response().clone());
-                Ok(answer.etag(etag.as_str()))
+                Ok(answer.etag(etag))
             }
             (None, _) => {
                 let retry_after = answer.retry_after;
