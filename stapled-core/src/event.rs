@@ -136,7 +136,7 @@ impl Journal {
         self.observe(Some(Arc::clone(certificate)), kind);
     }
 
-    /// Sends an event about a certificate, which is described only if somebody listens.
+    /// Sends an event about a certificate. `describe` is called only if there is an observer.
     pub(crate) fn tell_about(&self, describe: impl FnOnce() -> Arc<About>, kind: EventKind) {
         if !self.observers.is_empty() {
             self.observe(Some(describe()), kind);
